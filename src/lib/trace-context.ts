@@ -1,0 +1,17 @@
+// W3C Trace Context: a trace id that is carried on, or made where a request brings none or a malformed one.
+
+export interface TraceContext {
+  /** 32 lower-case hexadecimal digits. */
+  readonly traceId: string
+  /** The header value for the next hop: same trace, a new parent. */
+  readonly traceparent: string
+}
+
+const TRACEPARENT = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})$/
+
+export function createTraceContext(header: string | null): TraceContext {
+  const [, carried, flags = '00'] = (header !== null && TRACEPARENT.exec(header)) || []
+  const fresh = crypto.randomUUID().replaceAll('-', '')
+  const traceId = carried ?? fresh
+  return { traceId, traceparent: `00-${traceId}-${crypto.randomUUID().replaceAll('-', '').slice(0, 16)}-${flags}` }
+}

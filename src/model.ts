@@ -1,0 +1,258 @@
+// The nouns of the house, in the field's standard terms. Types only.
+//
+// Three kinds of client that must never be mixed up: the *calling client* (whom policy knows, authenticated by us), the
+// *IdP client* (the audience of the ID token, as which we exchange) and the *RAS client* (as which we redeem).
+import type { Brand } from './lib/brand.ts'
+import type { NumericDate } from './lib/numeric-date.ts'
+import type { Secret } from './lib/secret.ts'
+
+/** An authorization server's issuer identifier, exactly as configured; never normalised (RFC 8414 section 3.3). */
+export type Issuer = Brand<string, 'Issuer'>
+
+/** An OAuth client identifier (RFC 6749 section 2.2). */
+export type ClientId = Brand<string, 'ClientId'>
+
+/** One scope token (RFC 6749 section 3.3): printable ASCII without space, `"` and `\`. */
+export type ScopeToken = Brand<string, 'ScopeToken'>
+
+/** The name of a Worker secret. Configuration holds names, never values. */
+export type SecretName = Brand<string, 'SecretName'>
+
+/** JWS algorithms that can be allowed at all: asymmetric ones (RFC 8725 section 3.1). */
+export type SigningAlgorithm = 'RS256' | 'RS384' | 'RS512' | 'PS256' | 'PS384' | 'PS512' | 'ES256' | 'ES384' | 'EdDSA'
+
+/** How we authenticate at a token endpoint of somebody else (RFC 6749 section 2.3, RFC 7523 section 2.2). */
+export type OutboundAuth =
+  | { readonly method: 'client_secret_basic'; readonly secret: SecretName; readonly encoding: 'form' | 'raw' }
+  | { readonly method: 'client_secret_post'; readonly secret: SecretName }
+  | {
+      readonly method: 'private_key_jwt'
+      readonly key: SecretName
+      readonly alg: SigningAlgorithm
+      /** Whom the assertion names as `aud`: the issuer (rfc7523bis), or the token endpoint, as older servers demand. */
+      readonly audience: 'issuer' | 'token_endpoint'
+    }
+  | { readonly method: 'none' }
+
+/** Public keys as published by their owner (RFC 7517 section 5). */
+export interface PublicKeys {
+  readonly keys: readonly Readonly<Record<string, unknown>>[]
+}
+
+/** How a calling client proves who it is at our token endpoint. */
+export type InboundAuth =
+  | { readonly method: 'client_secret_basic' | 'client_secret_post'; readonly secret: SecretName }
+  | {
+      readonly method: 'private_key_jwt'
+      readonly keys: KeySource
+      readonly algorithms: readonly SigningAlgorithm[]
+    }
+
+/** Where verification keys come from: given, fetched from a pinned address, or found by the issuer's metadata. */
+export type KeySource =
+  | { readonly kind: 'static'; readonly jwks: PublicKeys }
+  | { readonly kind: 'fetched'; readonly jwksUri: string }
+  | { readonly kind: 'discovered'; readonly issuer: Issuer }
+
+/** An identity provider: it signs users in, and issues ID-JAGs to its clients. */
+export interface Idp {
+  readonly name: string
+  readonly issuer: Issuer
+  /** Undefined: discovered from the issuer. */
+  readonly tokenEndpoint: string | undefined
+  readonly keys: KeySource
+  readonly claims: { readonly groups: string | undefined; readonly tenant: string | undefined }
+  /** The tenants served, of a multi-tenant issuer; any other is refused. */
+  readonly tenants: ReadonlySet<string> | undefined
+  readonly idToken: { readonly maxAgeSeconds: number; readonly algorithms: readonly SigningAlgorithm[] }
+  readonly clients: ReadonlyMap<string, IdpClient>
+}
+
+/** One of our client registrations at an IdP. The `aud` of an ID token picks it, and no other is ever tried (A-5). */
+export interface IdpClient {
+  readonly name: string
+  /** `idp/client`, as the configuration refers to it. */
+  readonly ref: string
+  readonly idpName: string
+  readonly id: ClientId
+  readonly auth: OutboundAuth
+  /** Who calls when a proxied request carries such an ID token and nothing else; undefined: such requests are refused. */
+  readonly edgeClient: string | undefined
+}
+
+/** Somebody who calls us and whom policy knows by name. */
+export interface CallingClient {
+  readonly name: string
+  /** References (`idp/client`) of the IdP clients whose ID tokens this caller may present. */
+  readonly subjectTokens: ReadonlySet<string>
+  /** Undefined: has no authentication of its own and cannot use the token endpoint. */
+  readonly auth: InboundAuth | undefined
+}
+
+/** Our registration at a Resource Authorization Server. */
+export interface RasClient {
+  readonly id: ClientId
+  readonly auth: OutboundAuth
+}
+
+/** A Resource Authorization Server, with what it needs to be asked in its own way. */
+export interface ResourceAuthorizationServer {
+  readonly issuer: Issuer
+  /** Undefined: discovered from the issuer. */
+  readonly tokenEndpoint: string | undefined
+  readonly quirks: {
+    /** `scope` on the redemption: the same as in the ID-JAG, or left out. */
+    readonly sendScope: 'same' | 'none'
+    /** `resource` on the redemption. */
+    readonly sendResource: boolean
+    /** Whether the RAS lets one ID-JAG be redeemed again until it expires (draft section 4.4.3). */
+    readonly idJagReuse: boolean
+  }
+}
+
+/** How a resource appears at our door, and where requests go from there. */
+export interface Proxy {
+  readonly match: { readonly kind: 'path'; readonly prefix: string } | { readonly kind: 'host'; readonly host: string }
+  /** Absolute URL without query and fragment, without a trailing slash. */
+  readonly upstream: string
+  /** Further request headers to pass on, in lower case. */
+  readonly requestHeaders: readonly string[]
+  /** Whether WebSocket upgrades are passed on: a connection outlives every later decision about it. */
+  readonly webSocket: boolean
+  /** The public URL of this resource (RFC 9728 section 1.2 resource identifier), without a trailing slash. */
+  readonly publicUrl: string
+  /** Where its protected-resource metadata stands (RFC 9728 section 3.1). */
+  readonly metadataUrl: string
+}
+
+/** What lies behind us: an API with its own authorization server that redeems ID-JAGs. */
+export interface Resource {
+  readonly name: string
+  readonly kind: 'id-jag'
+  readonly authorizationServer: ResourceAuthorizationServer
+  /** The resource indicator (RFC 8707 section 2), sent verbatim; undefined: none is sent. */
+  readonly resource: string | undefined
+  readonly client: RasClient
+  /** Registrations that belong to one calling client each. */
+  readonly clientsByCaller: ReadonlyMap<string, RasClient>
+  readonly scopes: readonly ScopeToken[]
+  readonly proxy: Proxy | undefined
+}
+
+/** A policy rule as configured, names resolved. An absent condition holds for everything. */
+export interface Rule {
+  readonly id: string
+  readonly effect: 'allow' | 'deny'
+  readonly users: readonly UserMatch[] | undefined
+  readonly groups: readonly string[] | undefined
+  readonly clients: readonly string[] | undefined
+  readonly resources: readonly string[] | undefined
+  readonly scopes: readonly ScopeToken[] | undefined
+  readonly methods: readonly string[] | undefined
+  readonly paths: readonly string[] | undefined
+}
+
+/** A subject, at one IdP or (only where one is configured, or in a deny rule) at any. */
+export interface UserMatch {
+  readonly idp: string | undefined
+  readonly subject: string
+}
+
+/** Who somebody is: the pair of issuer and subject (plus tenant) identifies; nothing else does. */
+export interface Principal {
+  readonly idp: string
+  readonly issuer: Issuer
+  readonly subject: string
+  readonly tenant: string | undefined
+  readonly groups: readonly string[]
+  readonly acr: string | undefined
+  readonly authTime: NumericDate | undefined
+  /** When the assertion that says so expires. */
+  readonly expiresAt: NumericDate
+}
+
+// The proofs. Their marks are not exported: an object literal cannot make one, only the room named in the mark can.
+declare const proof: unique symbol
+
+/** Proof that a calling client is who it says. Made by `identity/` only. */
+export interface AuthenticatedClient {
+  readonly [proof]: 'AuthenticatedClient'
+  readonly name: string
+  /** `edge`: the caller has no authentication of its own; the ID token's audience names it. */
+  readonly method: 'edge' | InboundAuth['method']
+}
+
+/** Proof that a user stands behind a request and that this caller may present their token. Made by `identity/` only. */
+export interface VerifiedAssertion {
+  readonly [proof]: 'VerifiedAssertion'
+  readonly principal: Principal
+  readonly caller: AuthenticatedClient
+  readonly idpClient: IdpClient
+  readonly token: Secret
+}
+
+/** Proof that policy allows this user, through this caller, to use a resource with these scopes. Made by `policy/` only. */
+export interface Permit {
+  readonly [proof]: 'Permit'
+  readonly assertion: VerifiedAssertion
+  readonly resource: Resource
+  readonly scopes: readonly ScopeToken[]
+  /** The id of the rule that allowed it. */
+  readonly rule: string
+}
+
+/** What somebody wants to do with a resource. */
+export type Action =
+  | { readonly kind: 'http'; readonly method: string; readonly path: string }
+  /** Wants a token in hand. `scopes` undefined: whatever policy gives. */
+  | { readonly kind: 'token'; readonly scopes: readonly ScopeToken[] | undefined }
+
+/** What opens the resource: an access token of its own authorization server. */
+export interface Credential {
+  readonly kind: 'bearer'
+  /** Identifies the cache entry it comes from; says nothing about the token. */
+  readonly entryId: string
+  readonly token: Secret
+  readonly scopes: readonly ScopeToken[]
+  readonly expiresAt: NumericDate
+}
+
+/** Where a credential was found. `flight`: another request was fetching it already. */
+export type CredentialOrigin = 'memory' | 'kv' | 'flight' | 'exchange'
+
+/**
+ * One decision, for the auditor (schema version 1). Made of names, identifiers and numbers: no member can hold a secret.
+ * It is named after the stage that decided.
+ */
+export interface AuditEvent {
+  readonly v: 1
+  /** The request id that the caller was told as well. */
+  readonly id: string
+  /** RFC 3339, UTC. */
+  readonly time: string
+  readonly event: AuditEventName
+  readonly outcome: 'allow' | 'deny' | 'error'
+  readonly code?: string
+  /** For the administrator only; never sent to a caller. */
+  readonly detail?: string
+  /** W3C Trace Context trace-id. */
+  readonly trace_id: string
+  readonly user?: { readonly issuer: string; readonly sub: string; readonly tenant?: string }
+  readonly client?: { readonly id: string; readonly auth: string }
+  readonly resource?: { readonly id: string; readonly kind: string; readonly aud: string }
+  readonly scopes?: { readonly asked: readonly string[]; readonly granted?: readonly string[] }
+  readonly policy?: { readonly effect: 'allow' | 'deny'; readonly rule?: string }
+  readonly http: { readonly method: string; readonly status: number }
+  /** `ttl_s`: for how many more seconds the credential is good. */
+  readonly token?: { readonly id_jag_jti?: string; readonly ttl_s: number }
+  readonly cache?: CredentialOrigin
+  readonly ms: { readonly total: number; readonly exchange?: number; readonly redeem?: number; readonly upstream?: number }
+}
+
+export type AuditEventName =
+  | 'subject.verify'
+  | 'policy.decide'
+  | 'id_jag.request'
+  | 'token.redeem'
+  | 'token.issue'
+  | 'request.forward'

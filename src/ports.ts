@@ -1,0 +1,90 @@
+// What the house needs from the ground it stands on. Each port has the shape of the platform's binding; `platform/` has
+// the real ones and a memory ground that keeps the platform's limits.
+import type { NumericDate } from './lib/numeric-date.ts'
+import type { Secret } from './lib/secret.ts'
+import type { AuditEvent, SecretName } from './model.ts'
+import type { Refusal } from './refusal.ts'
+
+/** The wall clock, and a steady one for durations. */
+export interface Clock {
+  now(): NumericDate
+  /** Milliseconds; only differences mean something. */
+  millis(): number
+}
+
+/** One outbound request. Redirects are the caller's business: every request is made with `redirect: 'manual'`. */
+export type Fetch = (request: Request) => Promise<Response>
+
+/** Keeps work going after the answer has left (waitUntil). */
+export type Background = (work: Promise<unknown>) => void
+
+/**
+ * A key-value store as Workers KV is: eventually consistent, negative look-ups cached, at most one write a second per
+ * name, entries that live at least 60 seconds. Any method may throw.
+ */
+export interface TokenStore {
+  get(name: string): Promise<Uint8Array<ArrayBuffer> | undefined>
+  /** `expiresAt` must be at least 60 seconds ahead. */
+  put(name: string, value: Uint8Array, expiresAt: NumericDate): Promise<void>
+  delete(name: string): Promise<void>
+}
+
+/** What must be known to get a token, as plain data: it crosses from an isolate to the flight. */
+export interface TokenJob {
+  /** The name under which the entry is kept. */
+  readonly name: string
+  readonly idp: string
+  readonly idpClient: string
+  readonly resource: string
+  readonly caller: string
+  readonly scopes: readonly string[]
+  readonly subjectToken: string
+  /** The injective text of everything that changes the token; the entry that comes out is bound to it. */
+  readonly identity: string
+  /** A landed entry is good enough only if it can be used for at least this long. */
+  readonly minRemainingSeconds: number
+  /** The id of an entry that the resource no longer takes; it is not good enough either. */
+  readonly rejectedEntry: string | undefined
+}
+
+export interface LegTimes {
+  readonly exchange?: number
+  readonly redeem?: number
+}
+
+/** How a flight ended. `sealed` is the entry as it may be stored. */
+export type Landing =
+  | { readonly landed: true; readonly sealed: Uint8Array<ArrayBuffer>; readonly fresh: boolean; readonly ms: LegTimes }
+  | { readonly landed: false; readonly refusal: Refusal; readonly ms: LegTimes }
+
+/** A landed entry kept by the flight: KV may go on answering "no such name" for a minute after a write. */
+export interface KeptEntry {
+  readonly id: string
+  readonly sealed: Uint8Array<ArrayBuffer>
+  readonly usableUntil: NumericDate
+}
+
+/** The work of one flight. It is told what is kept already; an ID-JAG in there may still be good. */
+export type TokenWork = (
+  job: TokenJob,
+  kept: KeptEntry | undefined
+) => Promise<{ readonly kept: KeptEntry; readonly ms: LegTimes } | { readonly refusal: Refusal; readonly ms: LegTimes }>
+
+/** One flight at a time per name, everywhere. Whoever joins gets the flight's own answer. May throw. */
+export interface SingleFlight {
+  join(name: string, job: TokenJob): Promise<Landing>
+}
+
+/** Remembers one-time values, atomically and everywhere. May throw: then the value must count as used. */
+export interface ReplayGuard {
+  /** True exactly once per value until `until`. */
+  claim(value: string, until: NumericDate): Promise<boolean>
+}
+
+/** Worker secrets by name. Their presence is checked at start. */
+export type Secrets = (name: SecretName) => Promise<Secret>
+
+/** Where audit events go. Never throws. */
+export interface AuditSink {
+  write(event: AuditEvent): void
+}

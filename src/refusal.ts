@@ -1,0 +1,174 @@
+// Every expected "no" of the house: one catalogue, and its translation for each audience. A refusal is a value; a fault (a
+// bug, a broken platform) is thrown and becomes INT100. Two voices: what a caller reads was written here; what a
+// counterparty said goes to the auditor at most, and only as a registered error code.
+import { CATALOGUE, type RefusalKind } from './refusal-catalogue.ts'
+
+export type { RefusalKind }
+
+export type RefusalCode = keyof typeof CATALOGUE
+
+/** An expected "no". */
+export interface Refusal {
+  readonly code: RefusalCode
+  /** The configured name it is about (a resource, a rule); safe to show. */
+  readonly name?: string
+  /** For the auditor only: what was expected and what was got. Holds no token, no secret and no foreign text. */
+  readonly detail?: string
+  readonly retryAfterSeconds?: number
+  /** RFC 9470 section 3: what a new login must satisfy. */
+  readonly stepUp?: { readonly acrValues?: string; readonly maxAgeSeconds?: number }
+}
+
+export const REFUSAL_CODES: readonly RefusalCode[] = Object.freeze(codes())
+
+function codes(): RefusalCode[] {
+  const found: RefusalCode[] = []
+  for (const code in CATALOGUE) if (isRefusalCode(code)) found.push(code)
+  return found
+}
+
+export function isRefusalCode(text: string): text is RefusalCode {
+  return Object.hasOwn(CATALOGUE, text)
+}
+
+export function kindOf(code: RefusalCode): RefusalKind {
+  return CATALOGUE[code].kind
+}
+
+/** The page of a code, as anybody may read it. */
+export function pageOf(code: RefusalCode): { readonly says: string; readonly fix: string } {
+  const row = CATALOGUE[code]
+  return { says: row.says.replaceAll('{name}', 'the resource'), fix: row.fix.replaceAll('{name}', 'the resource') }
+}
+
+/** What happened, in a few words. */
+export function titleOf({ code, name = 'the resource' }: Refusal): string {
+  return CATALOGUE[code].says.replaceAll('{name}', name)
+}
+
+/** What a caller reads: `CODE: what happened. What to do.` */
+export function describe(refusal: Refusal): string {
+  const { code, name = 'the resource' } = refusal
+  return `${code}: ${titleOf(refusal)}. ${CATALOGUE[code].fix.replaceAll('{name}', name)}`
+}
+
+/** The answer at a resource (RFC 6750 section 3, RFC 9470): a status, and the error word of the challenge where one is due. */
+export interface ResourceVoice {
+  readonly status: number
+  readonly challenge: 'none' | 'bare' | 'invalid_token' | 'insufficient_scope' | 'insufficient_user_authentication'
+}
+
+/** Audience: whoever called a proxied resource. */
+export function toResourceVoice(code: RefusalCode): ResourceVoice {
+  const kind = kindOf(code)
+  switch (kind) {
+    case 'no_token':
+      return { status: 401, challenge: 'bare' }
+    case 'bad_token':
+    case 'login_refused':
+      return { status: 401, challenge: 'invalid_token' }
+    case 'step_up':
+      return { status: 401, challenge: 'insufficient_user_authentication' }
+    case 'insufficient_scope':
+      return { status: 403, challenge: 'insufficient_scope' }
+    case 'denied':
+    case 'unauthenticated_client':
+    case 'grant_refused':
+    case 'access_refused':
+    case 'target_refused':
+    case 'scope_refused':
+      return { status: 403, challenge: 'none' }
+    case 'unknown_target':
+      return { status: 404, challenge: 'none' }
+    case 'unsupported_method':
+      return { status: 405, challenge: 'none' }
+    case 'bad_request':
+    case 'bad_scope':
+    case 'unsupported_grant_type':
+    case 'ambiguous_path':
+      return { status: 400, challenge: 'none' }
+    case 'too_large':
+      return { status: 413, challenge: 'none' }
+    case 'media_type':
+      return { status: 415, challenge: 'none' }
+    case 'misconfigured':
+    case 'misbehaved':
+    case 'upstream_failed':
+      return { status: 502, challenge: 'none' }
+    case 'unavailable':
+      return { status: 503, challenge: 'none' }
+    case 'timeout':
+      return { status: 504, challenge: 'none' }
+    case 'fault':
+      return { status: 500, challenge: 'none' }
+  }
+}
+
+/** The answer at the token endpoint: status and registered error word (RFC 6749 section 5.2, RFC 8693 section 2.2.2). */
+export interface TokenVoice {
+  readonly status: number
+  readonly error:
+    | 'invalid_request'
+    | 'invalid_client'
+    | 'invalid_grant'
+    | 'invalid_scope'
+    | 'invalid_target'
+    | 'access_denied'
+    | 'unsupported_grant_type'
+    | 'insufficient_user_authentication'
+    | 'temporarily_unavailable'
+    | 'server_error'
+}
+
+/** Audience: a client at the token endpoint. */
+export function toTokenVoice(code: RefusalCode): TokenVoice {
+  const kind = kindOf(code)
+  switch (kind) {
+    case 'unauthenticated_client':
+      return { status: 401, error: 'invalid_client' }
+    // RFC 8693 section 2.2.2: a subject token that is invalid for any reason is an invalid_request.
+    case 'no_token':
+    case 'bad_token':
+    case 'login_refused':
+    case 'bad_request':
+    case 'ambiguous_path':
+      return { status: 400, error: 'invalid_request' }
+    case 'unsupported_method':
+      return { status: 405, error: 'invalid_request' }
+    case 'media_type':
+      return { status: 400, error: 'invalid_request' }
+    case 'too_large':
+      return { status: 413, error: 'invalid_request' }
+    case 'unsupported_grant_type':
+      return { status: 400, error: 'unsupported_grant_type' }
+    case 'unknown_target':
+    case 'target_refused':
+      return { status: 400, error: 'invalid_target' }
+    case 'bad_scope':
+    case 'insufficient_scope':
+    case 'scope_refused':
+      return { status: 400, error: 'invalid_scope' }
+    case 'denied':
+    case 'access_refused':
+      return { status: 400, error: 'access_denied' }
+    case 'grant_refused':
+      return { status: 400, error: 'invalid_grant' }
+    case 'step_up':
+      return { status: 400, error: 'insufficient_user_authentication' }
+    case 'misconfigured':
+    case 'misbehaved':
+    case 'upstream_failed':
+      return { status: 502, error: 'server_error' }
+    case 'unavailable':
+      return { status: 503, error: 'temporarily_unavailable' }
+    case 'timeout':
+      return { status: 504, error: 'temporarily_unavailable' }
+    case 'fault':
+      return { status: 500, error: 'server_error' }
+  }
+}
+
+/** Audience: administrators, in audit events. Whether it was a decision against the caller, or something broke. */
+export function toAuditOutcome(code: RefusalCode): 'deny' | 'error' {
+  return toResourceVoice(code).status >= 500 ? 'error' : 'deny'
+}
