@@ -1,0 +1,113 @@
+// Answers of our own making: refusals as bytes, in the dialect of whoever asked, and JSON that no cache may keep.
+import { describe, kindOf, titleOf, toResourceVoice, toTokenVoice, type Refusal, type RefusalKind } from '../refusal.ts'
+import { toWwwAuthenticate } from './challenge.ts'
+
+const HEADERS = {
+  'cache-control': 'no-store',
+  'x-content-type-options': 'nosniff',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'"
+} as const
+
+export interface AnswerContext {
+  readonly requestId: string
+  /** Where the page of each refusal code stands; the code is appended. */
+  readonly errorPages: string
+}
+
+/** The resource a refusal is about, as far as its challenge needs to know. */
+export interface ChallengedResource {
+  readonly metadataUrl: string
+  readonly scopes: readonly string[]
+}
+
+export function toJson(body: unknown, status = 200, headers: Readonly<Record<string, string>> = {}): Response {
+  return Response.json(body, { status, headers: { ...HEADERS, ...headers } })
+}
+
+/** For callers of resources: RFC 9457 problem, RFC 6750 challenge, RFC 9209 Proxy-Status. */
+export function toProblem(refusal: Refusal, context: AnswerContext, resource: ChallengedResource | undefined): Response {
+  const { status, challenge } = toResourceVoice(refusal.code)
+  const headers = refusalHeaders(refusal)
+  if (challenge !== 'none' && resource !== undefined) {
+    headers['www-authenticate'] = toWwwAuthenticate({
+      ...(challenge === 'bare' ? {} : { error: challenge, errorDescription: describe(refusal) }),
+      // RFC 6750 section 3.1; also the hint that MCP clients act on.
+      ...(challenge === 'bare' || challenge === 'insufficient_scope' ? { scopes: resource.scopes } : {}),
+      ...refusal.stepUp,
+      resourceMetadata: resource.metadataUrl
+    })
+  }
+  const body = {
+    type: `${context.errorPages}${refusal.code}`,
+    title: titleOf(refusal),
+    status,
+    detail: describe(refusal),
+    code: refusal.code,
+    request_id: context.requestId
+  }
+  return new Response(JSON.stringify(body), {
+    status,
+    headers: { ...HEADERS, ...headers, 'content-type': 'application/problem+json' }
+  })
+}
+
+/** For clients of the token endpoint: RFC 6749 section 5.2. `basic`: the client tried HTTP Basic authentication. */
+export function toTokenError(refusal: Refusal, context: AnswerContext, basic: boolean): Response {
+  const { status, error } = toTokenVoice(refusal.code)
+  const headers = refusalHeaders(refusal)
+  if (status === 401 && basic) headers['www-authenticate'] = 'Basic realm="jagway", charset="UTF-8"'
+  const body = {
+    error,
+    error_description: describe(refusal),
+    error_uri: `${context.errorPages}${refusal.code}`,
+    request_id: context.requestId,
+    // draft-ietf-oauth-identity-assertion-authz-grant: the members of RFC 9470 travel in the token error.
+    ...(refusal.stepUp?.acrValues === undefined ? {} : { acr_values: refusal.stepUp.acrValues }),
+    ...(refusal.stepUp?.maxAgeSeconds === undefined ? {} : { max_age: refusal.stepUp.maxAgeSeconds })
+  }
+  return toJson(body, status, { ...headers, pragma: 'no-cache' })
+}
+
+function refusalHeaders(refusal: Refusal): Record<string, string> {
+  return {
+    'proxy-status': `jagway; error=${toProxyError(kindOf(refusal.code))}; details="${refusal.code}"`,
+    ...(refusal.retryAfterSeconds === undefined ? {} : { 'retry-after': refusal.retryAfterSeconds.toString() })
+  }
+}
+
+/** RFC 9209 section 2.3 error types: tells our refusals from the upstream's. */
+function toProxyError(kind: RefusalKind): string {
+  switch (kind) {
+    case 'misconfigured':
+      return 'proxy_configuration_error'
+    case 'misbehaved':
+    case 'upstream_failed':
+      return 'http_protocol_error'
+    case 'unavailable':
+      return 'destination_unavailable'
+    case 'timeout':
+      return 'http_response_timeout'
+    case 'fault':
+      return 'proxy_internal_error'
+    case 'no_token':
+    case 'bad_token':
+    case 'unauthenticated_client':
+    case 'bad_request':
+    case 'unsupported_grant_type':
+    case 'unsupported_method':
+    case 'unknown_target':
+    case 'ambiguous_path':
+    case 'bad_scope':
+    case 'denied':
+    case 'insufficient_scope':
+    case 'login_refused':
+    case 'grant_refused':
+    case 'access_refused':
+    case 'target_refused':
+    case 'scope_refused':
+    case 'step_up':
+    case 'too_large':
+    case 'media_type':
+      return 'http_request_denied'
+  }
+}

@@ -1,0 +1,59 @@
+// WWW-Authenticate: the challenges we send (RFC 6750 section 3, RFC 9470 section 3, RFC 9728 section 5.1), and reading
+// those a resource sends.
+import { isScopeToken } from './vocabulary.ts'
+
+export interface Challenge {
+  readonly error?: 'invalid_token' | 'insufficient_scope' | 'insufficient_user_authentication'
+  readonly errorDescription?: string
+  readonly scopes?: readonly string[]
+  readonly acrValues?: string
+  readonly maxAgeSeconds?: number
+  readonly resourceMetadata: string
+}
+
+export function toWwwAuthenticate(challenge: Challenge): string {
+  const parameters: string[] = []
+  const add = (name: string, value: string | undefined): void => {
+    if (value !== undefined && value !== '') parameters.push(`${name}="${value.replaceAll(/[^\x20-\x21\x23-\x5B\x5D-\x7E]/g, '')}"`)
+  }
+  add('error', challenge.error)
+  add('error_description', challenge.errorDescription)
+  add('scope', challenge.scopes?.join(' '))
+  add('acr_values', challenge.acrValues)
+  add('max_age', challenge.maxAgeSeconds?.toString())
+  add('resource_metadata', challenge.resourceMetadata)
+  return `Bearer ${parameters.join(', ')}`
+}
+
+/** What of a resource's own challenge a caller may learn: never its words, only registered members with checked values. */
+export interface ForeignChallenge {
+  readonly error: 'invalid_token' | 'insufficient_scope' | 'insufficient_user_authentication' | undefined
+  readonly scopes: readonly string[]
+  readonly acrValues: string | undefined
+  readonly maxAgeSeconds: number | undefined
+}
+
+const PARAMETER = /([a-zA-Z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))/g
+const MAX_HEADER_LENGTH = 4096
+
+/** Reads the members of the first Bearer or DPoP challenge; anything odd is left out. */
+export function parseWwwAuthenticate(header: string | null): ForeignChallenge {
+  const nothing: ForeignChallenge = { error: undefined, scopes: [], acrValues: undefined, maxAgeSeconds: undefined }
+  if (header === null || header.length > MAX_HEADER_LENGTH || !/(?:^|[\s,])(?:bearer|dpop)\s/i.test(header)) return nothing
+  const members = new Map<string, string>()
+  for (const [, name, quoted, plain] of header.matchAll(PARAMETER)) {
+    if (name !== undefined && !members.has(name.toLowerCase())) members.set(name.toLowerCase(), quoted ?? plain ?? '')
+  }
+  const error = members.get('error')
+  const maxAge = members.get('max_age')
+  const acrValues = members.get('acr_values')
+  return {
+    error:
+      error === 'invalid_token' || error === 'insufficient_scope' || error === 'insufficient_user_authentication'
+        ? error
+        : undefined,
+    scopes: (members.get('scope') ?? '').split(' ').filter((scope) => isScopeToken(scope)),
+    acrValues: acrValues !== undefined && /^[\x21\x23-\x5B\x5D-\x7E ]{1,512}$/.test(acrValues) ? acrValues : undefined,
+    maxAgeSeconds: maxAge !== undefined && /^\d{1,9}$/.test(maxAge) ? Number(maxAge) : undefined
+  }
+}

@@ -1,0 +1,77 @@
+// A look into the ID-JAG that an identity provider gave us. We are not its audience and do not verify its signature; the
+// look keeps a confused or hostile answer from travelling on (A-18, A-19, A-21, A-24), and finds the true scope.
+// Speaks draft-ietf-oauth-identity-assertion-authz-grant sections 3.1 and 4.3.4, with the proposals for its revision 05.
+import { err, ok, type Result } from '../lib/result.ts'
+import type { JsonObject } from '../lib/strict-json.ts'
+import { numericDate, type NumericDate } from '../lib/numeric-date.ts'
+import type { ClientId, Issuer, ScopeToken } from '../model.ts'
+import { decodeCompactJwt, jwtType } from './compact-jwt.ts'
+import { JWT_TYPE, parseScope } from './vocabulary.ts'
+
+export interface IdJagExpectations {
+  readonly issuer: Issuer
+  readonly audience: Issuer
+  readonly clientId: ClientId
+  readonly resource: string | undefined
+  readonly scopes: readonly ScopeToken[]
+  readonly now: NumericDate
+}
+
+export interface IdJagFacts {
+  readonly jti: string | undefined
+  readonly expiresAt: NumericDate | undefined
+  /** Undefined: the claim is absent; then the scope is as asked. */
+  readonly scopes: readonly ScopeToken[] | undefined
+}
+
+const MAX_JTI_LENGTH = 256
+
+/** Answers what is in the ID-JAG, or what is wrong with it in our words. */
+export function inspectIdJag(token: string, expected: IdJagExpectations): Result<IdJagFacts, string> {
+  // An encrypted ID-JAG (five segments) is for its audience alone; nothing can be checked.
+  if (token.split('.').length === 5) return ok({ jti: undefined, expiresAt: undefined, scopes: undefined })
+  const jwt = decodeCompactJwt(token)
+  if (!jwt.ok) return err(`the ID-JAG is not a JWT: ${jwt.error}`)
+  const { header, payload } = jwt.value
+  if (jwtType(header) !== JWT_TYPE.idJag) return err(`the ID-JAG's typ is not ${JWT_TYPE.idJag}`)
+  const alg = header['alg']
+  if (typeof alg !== 'string' || alg === 'none' || alg.startsWith('HS')) return err('the ID-JAG is not signed asymmetrically')
+  if (payload['iss'] !== expected.issuer) return err(`the ID-JAG's iss is not ${expected.issuer}`)
+  if (!isSole(payload['aud'], expected.audience)) return err(`the ID-JAG's aud is not ${expected.audience} alone`)
+  if (payload['client_id'] !== expected.clientId) return err(`the ID-JAG's client_id is not ${expected.clientId}`)
+  const exp = payload['exp']
+  if (typeof exp !== 'number' || !Number.isFinite(exp)) return err('the ID-JAG has no exp')
+  if (exp <= expected.now) return err('the ID-JAG has expired')
+  if (!governs(payload['resource'], expected.resource)) return err(`the ID-JAG's resource is not ${expected.resource}`)
+  return scopesOf(payload, expected, { jti: jtiOf(payload), expiresAt: numericDate(exp) })
+}
+
+function scopesOf(
+  payload: JsonObject,
+  expected: IdJagExpectations,
+  facts: Omit<IdJagFacts, 'scopes'>
+): Result<IdJagFacts, string> {
+  const claim = payload['scope']
+  if (claim === undefined) return ok({ ...facts, scopes: undefined })
+  const scopes = typeof claim === 'string' ? parseScope(claim) : err('malformed')
+  if (!scopes.ok) return err("the ID-JAG's scope is malformed")
+  if (scopes.value.some((scope) => !expected.scopes.includes(scope))) return err('the ID-JAG has more scope than was asked')
+  return ok({ ...facts, scopes: scopes.value })
+}
+
+function jtiOf(payload: JsonObject): string | undefined {
+  const jti = payload['jti']
+  return typeof jti === 'string' && jti.length <= MAX_JTI_LENGTH ? jti : undefined
+}
+
+/** Draft section 4.4.1: a string, or an array of exactly one. */
+export function isSole(claim: unknown, value: string): boolean {
+  return claim === value || (Array.isArray(claim) && claim.length === 1 && claim[0] === value)
+}
+
+/** A-21: a granted resource must be one that was asked. Where none was asked, any is the server's own choice. */
+export function governs(claim: unknown, asked: string | undefined): boolean {
+  if (claim === undefined || asked === undefined) return true
+  const granted: unknown[] = Array.isArray(claim) ? claim : [claim]
+  return granted.length > 0 && granted.every((entry) => entry === asked)
+}

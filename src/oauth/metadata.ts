@@ -1,0 +1,132 @@
+// Authorization server metadata: found by the issuer, judged, kept for a while (RFC 8414, OpenID Connect Discovery 1.0).
+//
+// The document must name the very issuer it was looked up by, code point for code point (RFC 8414 section 3.3): metadata
+// that claims somebody else's issuer is how accounts are taken over. oauth4webapi compares issuers as parsed URLs, which is
+// laxer; so this is ours.
+import { Refreshing, type RefreshingBounds } from '../lib/refreshing.ts'
+import { err, ok, type Result } from '../lib/result.ts'
+import type { Issuer } from '../model.ts'
+import type { Background, Clock, Fetch } from '../ports.ts'
+import { callForDocument, DOCUMENT_LIMITS, type Answer, type CallProblem } from './counterparty.ts'
+
+/** What we use of an authorization server's metadata. Addresses are the exact strings of the document. */
+export interface ServerMetadata {
+  readonly issuer: Issuer
+  readonly tokenEndpoint: string | undefined
+  readonly jwksUri: string | undefined
+}
+
+/** Which well-known document is asked for first: OpenID Connect Discovery section 4, or RFC 8414 section 3. */
+export type WellKnown = 'oidc' | 'oauth2'
+
+export interface Discovery {
+  /** The other document is asked for only where the preferred one does not exist (404). Never throws. */
+  metadataOf(issuer: Issuer, prefer: WellKnown): Promise<Result<ServerMetadata, CallProblem>>
+}
+
+export interface DiscoveryOptions {
+  /** Development: http is allowed where the host is this machine. */
+  readonly local: boolean
+}
+
+const BOUNDS: RefreshingBounds = {
+  freshMs: 60 * 60_000,
+  staleMs: 24 * 60 * 60_000,
+  failureCooldownMs: 10_000,
+  renewCooldownMs: 60_000,
+  // Two documents, one after the other.
+  deadlineMs: 2 * DOCUMENT_LIMITS.timeoutMs + 1_000,
+}
+
+export function createDiscovery(
+  ports: { readonly fetch: Fetch; readonly clock: Clock; readonly background: Background },
+  options: DiscoveryOptions,
+): Discovery {
+  // Issuers come from the configuration only, so this map is as small as the configuration.
+  const sources = new Map<string, Refreshing<ServerMetadata, CallProblem>>()
+
+  return {
+    async metadataOf(issuer, prefer) {
+      const name = `${prefer} ${issuer}`
+      let source = sources.get(name)
+      if (source === undefined) {
+        source = new Refreshing(
+          () => discover(ports.fetch, issuer, prefer, options),
+          BOUNDS,
+          () => ports.clock.millis(),
+          ports.background,
+        )
+        sources.set(name, source)
+      }
+      return source.get()
+    },
+  }
+}
+
+async function discover(
+  fetch: Fetch,
+  issuer: Issuer,
+  prefer: WellKnown,
+  options: DiscoveryOptions,
+): Promise<Result<ServerMetadata, CallProblem>> {
+  if (!isEndpoint(issuer, options)) return unusable('an issuer that is not an https URL')
+  const first = await callForDocument(fetch, wellKnownUrl(issuer, prefer))
+  const absent = first.ok && first.value.status === 404
+  const other = prefer === 'oidc' ? 'oauth2' : 'oidc'
+  const answer = absent ? await callForDocument(fetch, wellKnownUrl(issuer, other)) : first
+  return answer.ok ? judge(answer.value, issuer, options) : answer
+}
+
+/**
+ * Where the document of an issuer stands: before the issuer's path (RFC 8414 section 3.1) or behind it (OpenID Connect
+ * Discovery section 4.1), in both cases without a slash at its end. Only the address comes from the parsed URL; the issuer
+ * itself is never taken from it.
+ */
+export function wellKnownUrl(issuer: Issuer, which: WellKnown): string {
+  const { origin, pathname } = new URL(issuer)
+  const path = pathname.replace(/\/$/, '')
+  return which === 'oidc'
+    ? `${origin}${path}/.well-known/openid-configuration`
+    : `${origin}/.well-known/oauth-authorization-server${path}`
+}
+
+function judge(answer: Answer, issuer: Issuer, options: DiscoveryOptions): Result<ServerMetadata, CallProblem> {
+  const { status, body } = answer
+  if (status !== 200 || body === undefined) return unusable(`metadata answered with status ${status}`)
+  if (body['issuer'] !== issuer) return unusable('metadata of another issuer')
+  const tokenEndpoint = endpoint(body['token_endpoint'], options)
+  const jwksUri = endpoint(body['jwks_uri'], options)
+  if (tokenEndpoint === 'refused') return unusable('metadata whose token_endpoint is not an https URL')
+  if (jwksUri === 'refused') return unusable('metadata whose jwks_uri is not an https URL')
+  return ok({ issuer, tokenEndpoint: tokenEndpoint?.url, jwksUri: jwksUri?.url })
+}
+
+function endpoint(value: unknown, options: DiscoveryOptions): { readonly url: string } | 'refused' | undefined {
+  if (value === undefined) return undefined
+  return typeof value === 'string' && isEndpoint(value, options) ? { url: value } : 'refused'
+}
+
+/**
+ * Whether an address may be called: https to a name, or http to this machine in development; no user information, no
+ * fragment. `fetch` would also take `data:`, and a discovered address is somebody else's input (T20).
+ */
+function isEndpoint(text: string, options: DiscoveryOptions): boolean {
+  if (!URL.canParse(text) || text.includes('#')) return false
+  const { protocol, hostname, username, password } = new URL(text)
+  if (username !== '' || password !== '' || (protocol !== 'https:' && protocol !== 'http:')) return false
+  if (options.local && isLoopback(hostname)) return true
+  return protocol === 'https:' && !isLoopback(hostname) && !isAddress(hostname)
+}
+
+/** Hosts as the URL parser writes them; it knows 0x7f.1 for 127.0.0.1. */
+function isLoopback(hostname: string): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.')
+}
+
+function isAddress(hostname: string): boolean {
+  return hostname.startsWith('[') || /^[\d.]+$/.test(hostname)
+}
+
+function unusable(detail: string): Result<never, CallProblem> {
+  return err({ kind: 'unusable', detail })
+}

@@ -1,0 +1,54 @@
+// What a client asks of a token endpoint by RFC 8693 section 2.1, parsed to one complete value.
+import { err, ok, type Result } from '../lib/result.ts'
+import { Secret } from '../lib/secret.ts'
+import type { ScopeToken } from '../model.ts'
+import type { Refusal } from '../refusal.ts'
+import type { Form } from './form.ts'
+import { GRANT_TYPE, parseScope, TOKEN_TYPE } from './vocabulary.ts'
+
+/** A token exchange that asks for an access token in return for an ID token. */
+export interface TokenRequest {
+  readonly grant: 'token-exchange'
+  readonly subjectToken: Secret
+  /** RFC 8707 section 2 resource indicator, verbatim. */
+  readonly resource: string | undefined
+  /** RFC 8693 section 2.1 logical name or issuer of the target, verbatim. */
+  readonly audience: string | undefined
+  /** Undefined: whatever policy gives. */
+  readonly scopes: readonly ScopeToken[] | undefined
+}
+
+/** Refuses with CLI100, CLI103 to CLI108 or CLI111. */
+export function parseTokenRequest(form: Form): Result<TokenRequest, Refusal> {
+  const grantType = form.get('grant_type')
+  if (grantType === undefined) return err({ code: 'CLI100', detail: 'grant_type is missing' })
+  if (grantType !== GRANT_TYPE.tokenExchange) return err({ code: 'CLI103' })
+
+  const subjectToken = form.get('subject_token')
+  const subjectTokenType = form.get('subject_token_type')
+  if (subjectToken === undefined || subjectTokenType === undefined) {
+    return err({ code: 'CLI100', detail: 'subject_token or subject_token_type is missing' })
+  }
+  if (subjectTokenType !== TOKEN_TYPE.idToken) return err({ code: 'CLI104' })
+  const requested = form.get('requested_token_type')
+  if (requested !== undefined && requested !== TOKEN_TYPE.accessToken) return err({ code: 'CLI105' })
+  // F-12: an actor that the next server is not told of would be a claim without a proof.
+  if (form.get('actor_token') !== undefined || form.get('actor_token_type') !== undefined) return err({ code: 'CLI111' })
+
+  // F-4: one token must not be good for several resources (RFC 9700 section 2.3).
+  const resources = new Set(form.all('resource'))
+  const audiences = new Set(form.all('audience'))
+  if (resources.size > 1 || audiences.size > 1 || resources.size + audiences.size === 0) return err({ code: 'CLI107' })
+  const [resource] = resources
+  const [audience] = audiences
+
+  const scope = parseScope(form.get('scope') ?? '')
+  if (!scope.ok) return err({ code: 'CLI108' })
+  return ok({
+    grant: 'token-exchange',
+    subjectToken: new Secret(subjectToken),
+    resource,
+    audience,
+    scopes: scope.value.length === 0 ? undefined : scope.value
+  })
+}
