@@ -1,0 +1,200 @@
+// The authorization server of the tasks SaaS: redeems ID-JAGs (RFC 7523 and draft-ietf-oauth-identity-assertion-authz-grant,
+// the resource authorization server's side) for RFC 9068 access tokens. Built with oidc-provider, not with the gateway's code.
+
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import {
+  createLocalJWKSet,
+  createRemoteJWKSet,
+  decodeJwt,
+  exportJWK,
+  generateKeyPair,
+  jwtVerify,
+  type JWK,
+  type JWTPayload,
+} from 'jose'
+import { errors, Provider, type Client, type Context, type Parameters } from 'oidc-provider'
+import { publicPart } from './idp.ts'
+import { Memory } from './memory.ts'
+import { ID_JAG_PROFILE, ID_JAG_TYP, JWT_BEARER } from './oauth-names.ts'
+import type { Exchange } from './traffic.ts'
+import { findUser } from './users.ts'
+
+export type TasksToken = { readonly user: string; readonly scopes: readonly string[] }
+
+export type TasksAuthorizationServer = {
+  readonly handle: (request: IncomingMessage, response: ServerResponse, exchange: Exchange) => void
+  readonly verify: (token: string) => Promise<TasksToken | undefined>
+  /** Makes every access token issued so far invalid. */
+  readonly revokeAll: () => void
+}
+
+export const TASKS_SCOPES = ['todos.read', 'todos.write']
+
+const MAX_ID_JAG_LIFETIME_SECONDS = 600
+const CLOCK_SKEW_SECONDS = 5
+
+export async function createTasksAuthorizationServer(options: {
+  readonly issuer: string
+  readonly resource: string
+  readonly trusted: { readonly issuer: string; readonly jwksUri: string }
+  readonly client: { readonly id: string; readonly secret: string }
+  readonly accessTokenSeconds: number
+}): Promise<TasksAuthorizationServer> {
+  const { issuer, resource, trusted } = options
+  const { privateKey } = await generateKeyPair('ES256', { extractable: true })
+  const privateJwk: JWK = { ...(await exportJWK(privateKey)), kid: 'tasks-1', alg: 'ES256', use: 'sig' }
+  const ownKeys = createLocalJWKSet({ keys: [publicPart(privateJwk)] })
+  const trustedKeys = createRemoteJWKSet(new URL(trusted.jwksUri))
+  const redeemed = new Map<string, number>()
+  const records = new WeakMap<IncomingMessage, Exchange>()
+  const valid = new Set<string>()
+
+  const provider = new Provider(issuer, {
+    jwks: { keys: [privateJwk] },
+    clients: [
+      {
+        client_id: options.client.id,
+        client_secret: options.client.secret,
+        token_endpoint_auth_method: 'client_secret_basic',
+        redirect_uris: [],
+        response_types: [],
+        grant_types: [JWT_BEARER],
+        id_token_signed_response_alg: 'ES256',
+      },
+    ],
+    clientDefaults: { id_token_signed_response_alg: 'ES256' },
+    clientAuthMethods: ['client_secret_basic'],
+    scopes: TASKS_SCOPES,
+    responseTypes: ['code'],
+    adapter: Memory,
+    cookies: { keys: [randomUUID()] },
+    ttl: { AccessToken: options.accessTokenSeconds, Grant: 60, Interaction: 60, Session: 60, IdToken: 60 },
+    features: { devInteractions: { enabled: false }, resourceIndicators: { enabled: true } },
+    discovery: { authorization_grant_profiles_supported: [ID_JAG_PROFILE] },
+    findAccount: (_ctx: Context, name: string) =>
+      findUser(name) === undefined ? undefined : { accountId: name, claims: () => ({ sub: name }) },
+    renderError: (ctx: Context, out: Record<string, string>) => {
+      ctx.body = out
+    },
+  })
+  provider.use(async (ctx, next) => {
+    // RFC 8414 §3: the same document under the OAuth name.
+    if (ctx.path === '/.well-known/oauth-authorization-server') ctx.path = '/.well-known/openid-configuration'
+    await next()
+    const record = records.get(ctx.req)
+    if (record !== undefined && ctx.oidc?.body !== undefined) record.form = ctx.oidc.body
+  })
+  provider.registerGrantType(
+    JWT_BEARER,
+    async (ctx) => {
+      const { client, params } = ctx.oidc
+      const grant = await verifyIdJag(text(params, 'assertion') ?? '', client)
+      const requested = text(params, 'resource')
+      if (requested !== undefined && requested !== resource)
+        throw new errors.InvalidTarget('resource is not the one of the assertion')
+      const scope = grantedScope(grant, text(params, 'scope'))
+      const token = new provider.AccessToken({
+        accountId: grant.sub ?? '',
+        client,
+        scope,
+        gty: 'jwt-bearer',
+        resourceServer: new provider.ResourceServer(resource, {
+          scope: TASKS_SCOPES.join(' '),
+          audience: resource,
+          accessTokenFormat: 'jwt',
+          accessTokenTTL: options.accessTokenSeconds,
+          jwt: { sign: { alg: 'ES256' } },
+        }),
+      })
+      const accessToken = await token.save()
+      valid.add(decodeJwt(accessToken).jti ?? '')
+      ctx.body = { access_token: accessToken, token_type: 'Bearer', expires_in: token.expiration, scope }
+    },
+    ['assertion', 'scope', 'resource'],
+  )
+
+  async function verifyIdJag(assertion: string, client: Client): Promise<JWTPayload> {
+    // The issuer is read unverified only to choose the keys; nothing else is believed before the signature.
+    if (issuerOf(assertion) !== trusted.issuer) throw new errors.InvalidGrant('issuer is not trusted')
+    const { payload } = await jwtVerify(assertion, trustedKeys, {
+      typ: ID_JAG_TYP,
+      algorithms: ['RS256', 'ES256'],
+      issuer: trusted.issuer,
+      requiredClaims: ['sub', 'aud', 'client_id', 'jti', 'iat', 'exp'],
+      clockTolerance: CLOCK_SKEW_SECONDS,
+    }).catch((cause: unknown) => {
+      throw new errors.InvalidGrant(cause instanceof Error ? cause.message : 'unreadable assertion')
+    })
+    const { aud, client_id, jti = '', iat = 0, exp = 0, sub = '' } = payload
+    const audience = typeof aud === 'string' ? [aud] : (aud ?? [])
+    if (audience.length !== 1 || audience[0] !== issuer) throw new errors.InvalidGrant('audience is another server')
+    if (client_id !== client.clientId) throw new errors.InvalidGrant('client_id is another client')
+    if (iat > Date.now() / 1000 + CLOCK_SKEW_SECONDS) throw new errors.InvalidGrant('issued in the future')
+    if (exp - iat > MAX_ID_JAG_LIFETIME_SECONDS) throw new errors.InvalidGrant('lifetime is too long')
+    if (!onlyResource(payload['resource'])) throw new errors.InvalidGrant('resource is not served here')
+    if (findUser(sub) === undefined) throw new errors.InvalidGrant('subject is unknown')
+    // Single use is this server's choice; the draft leaves it open.
+    for (const [old, expiry] of redeemed) if (expiry + CLOCK_SKEW_SECONDS < Date.now() / 1000) redeemed.delete(old)
+    if (redeemed.has(jti)) throw new errors.InvalidGrant('presented before')
+    redeemed.set(jti, exp)
+    return payload
+  }
+
+  function onlyResource(claim: unknown): boolean {
+    if (claim === undefined) return true
+    const resources: unknown[] = Array.isArray(claim) ? claim : [claim]
+    return resources.length > 0 && resources.every((entry) => entry === resource)
+  }
+
+  const callback = provider.callback()
+  return {
+    handle: (request, response, exchange) => {
+      records.set(request, exchange)
+      callback(request, response)
+    },
+    verify: async (token) => {
+      try {
+        const { payload } = await jwtVerify(token, ownKeys, {
+          typ: 'at+jwt',
+          algorithms: ['ES256'],
+          issuer,
+          audience: resource,
+        })
+        if (!valid.has(payload.jti ?? '')) return undefined
+        return { user: payload.sub ?? '', scopes: scopesOf(payload) }
+      } catch {
+        return undefined
+      }
+    },
+    revokeAll: () => {
+      valid.clear()
+    },
+  }
+}
+
+/** RFC 7521 §4.1: never more than the assertion carries. No scope there means the least, not everything. */
+function grantedScope(grant: JWTPayload, requested: string | undefined): string {
+  const carried = grant['scope'] === undefined ? ['todos.read'] : scopesOf(grant)
+  const wanted = requested === undefined ? carried : requested.split(' ').filter((scope) => scope !== '')
+  const beyond = wanted.find((scope) => !carried.includes(scope) || !TASKS_SCOPES.includes(scope))
+  if (beyond !== undefined) throw new errors.InvalidScope('scope exceeds the assertion', beyond)
+  return wanted.join(' ')
+}
+
+function scopesOf({ scope }: JWTPayload): string[] {
+  return typeof scope === 'string' ? scope.split(' ') : []
+}
+
+function issuerOf(assertion: string): string | undefined {
+  try {
+    return decodeJwt(assertion).iss
+  } catch {
+    return undefined
+  }
+}
+
+function text(parameters: Parameters, name: string): string | undefined {
+  const value = parameters[name]
+  return typeof value === 'string' ? value : undefined
+}

@@ -1,0 +1,24 @@
+// Reads a file of secrets for local runs: a JSON object of strings, or the NAME=value lines of wrangler's `.dev.vars`.
+
+import { parseEnv } from 'node:util'
+import { EXIT, ExitError } from './exit.ts'
+
+export function readSecrets(fileName: string, text: string): Record<string, string> {
+  const values = text.trimStart().startsWith('{') ? parseObject(fileName, text) : parseEnv(text)
+  const secrets: Record<string, string> = {}
+  for (const [name, value] of Object.entries(values)) {
+    if (typeof value !== 'string') throw new ExitError(EXIT.usage, `${fileName}: the value of ${name} must be a string`)
+    secrets[name] = value
+  }
+  return secrets
+}
+
+function parseObject(fileName: string, text: string): object {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value === 'object' && value !== null) return value
+  } catch {
+    // The parser's own message could quote a secret.
+  }
+  throw new ExitError(EXIT.usage, `${fileName} is not a JSON object of strings`)
+}
