@@ -1,0 +1,72 @@
+// The Durable Object that makes a single flight single everywhere: one object per key, named by the key's digest. It keeps
+// the last entry, sealed as it came, because KV may go on answering "no such name" for a minute after a write.
+import { DurableObject } from 'cloudflare:workers'
+import { numericDate, type NumericDate } from '../lib/numeric-date.ts'
+import { isObject } from '../lib/strict-json.ts'
+import type { Clock, KeptEntry, Landing, TokenJob, TokenWork } from '../ports.ts'
+import type { Env } from './env.ts'
+import { FlightDesk, type FlightRecord, type FlightStorage } from './flight-desk.ts'
+import { systemClock } from './system-clock.ts'
+
+const RECORD = 'record'
+
+/**
+ * The class for `export class Flight extends flightClass(…) {}`. `workFor` is called once per object, and an isolate has
+ * many: what is expensive to build should be built once per isolate.
+ */
+export function flightClass(workFor: (env: Env) => TokenWork, clock: Clock = systemClock) {
+  return class extends DurableObject {
+    readonly #desk: FlightDesk
+
+    constructor(ctx: DurableObjectState, env: Env) {
+      super(ctx, env)
+      this.#desk = new FlightDesk({
+        work: workFor(env),
+        storage: flightStorage(ctx.storage),
+        clock,
+        background: (work) => ctx.waitUntil(work),
+      })
+    }
+
+    join(job: TokenJob): Promise<Landing> {
+      return this.#desk.join(job)
+    }
+
+    override alarm(): Promise<void> {
+      return this.#desk.tidy()
+    }
+  }
+}
+
+function flightStorage(storage: DurableObjectStorage): FlightStorage {
+  return {
+    read: () => parseRecord(storage.kv.get(RECORD)),
+    // Writes without an await between them are committed together, and no answer leaves before they are.
+    write(record, forgetAt) {
+      storage.kv.put(RECORD, record)
+      return storage.setAlarm(forgetAt * 1000)
+    },
+    clear: () => storage.deleteAll(),
+  }
+}
+
+/** What another version of this program may have stored is read as strictly as anything foreign. */
+function parseRecord(stored: unknown): FlightRecord | undefined {
+  if (!isObject(stored)) return undefined
+  const { kept, renewedAt } = stored
+  const entry = parseKept(kept)
+  if (entry === undefined) return undefined
+  return { kept: entry, renewedAt: parseDate(renewedAt) }
+}
+
+function parseKept(stored: unknown): KeptEntry | undefined {
+  if (!isObject(stored)) return undefined
+  const { id, sealed, usableUntil } = stored
+  const until = parseDate(usableUntil)
+  if (typeof id !== 'string' || !(sealed instanceof Uint8Array) || until === undefined) return undefined
+  return { id, sealed: new Uint8Array(sealed), usableUntil: until }
+}
+
+function parseDate(stored: unknown): NumericDate | undefined {
+  return typeof stored === 'number' ? numericDate(stored) : undefined
+}

@@ -1,0 +1,35 @@
+// What the contract suite asks of a ground. `#ground` is one of the two files that make one.
+import type { ReplayGuard, SingleFlight, TokenStore } from '../../src/ports.ts'
+
+export interface Ground {
+  readonly tokenStore: TokenStore
+  /** Its work is the scripted one. */
+  readonly singleFlight: SingleFlight
+  readonly replayGuard: ReplayGuard
+  now(): number
+  /** Lets time pass: at once in memory, by waiting on the real ground. */
+  pass(seconds: number): Promise<void>
+  /** What only the platform can be made to do; undefined in memory. */
+  readonly platform: Platform | undefined
+}
+
+export interface Platform {
+  /** The room under test; it can be loaded in workerd only. */
+  readonly cloudflare: typeof import('../../src/platform/cloudflare.ts')
+  /** Takes the flight object out of memory, as the platform does with idle ones. */
+  evict(flight: string): Promise<void>
+  /** Runs the alarm of the flight object now; false if none is set. */
+  ring(flight: string): Promise<boolean>
+  /** How many values the flight object has stored. */
+  stored(flight: string): Promise<number>
+  /** Has the Worker join a flight for a caller who hangs up after some time. */
+  joinAndHangUp(flight: string, job: unknown, afterMs: number): Promise<void>
+  /** How many rows the replay object has for this digest. */
+  replayRows(digest: string): Promise<number>
+  /** Runs the alarm of the replay object that keeps this digest; false if none is set. */
+  ringReplay(digest: string): Promise<boolean>
+  /** Has the Worker put an entry by Background after its answer has left. */
+  putInBackground(name: string): Promise<void>
+  /** Does the same from within the flight object. */
+  putInBackgroundOfObject(flight: string, name: string): Promise<void>
+}

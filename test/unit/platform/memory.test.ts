@@ -1,0 +1,102 @@
+// The small pieces of the memory ground: clock, sink, background, and the faults tests inject.
+import { describe, expect, test } from 'vitest'
+import { toUtf8 } from '../../../src/lib/bytes.ts'
+import { numericDate, plusSeconds } from '../../../src/lib/numeric-date.ts'
+import {
+  createCollectingBackground,
+  createManualClock,
+  createMemoryReplayGuard,
+  createMemorySingleFlight,
+  createRecordingSink,
+} from '../../../src/platform/memory.ts'
+import { createJob } from '../../contract/scripted-work.ts'
+
+describe('createManualClock()', () => {
+  test('moves both readings, and only when told to', () => {
+    const clock = createManualClock(numericDate(1000))
+    expect([clock.now(), clock.millis()]).toEqual([1000, 0])
+    clock.advance(0.25)
+    expect([clock.now(), clock.millis()]).toEqual([1000, 250])
+    clock.advance(59.75)
+    expect([clock.now(), clock.millis()]).toEqual([1060, 60_000])
+  })
+})
+
+describe('createCollectingBackground()', () => {
+  test('settle() waits for all work, also for work that work hands over', async () => {
+    const { background, settle, failures } = createCollectingBackground()
+    const done: string[] = []
+    const work = async (name: string): Promise<void> => {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      done.push(name)
+    }
+    background(work('first').then(() => background(work('second'))))
+    background(work('third').then(() => Promise.reject(new Error('broke'))))
+    await settle()
+    expect(done.toSorted()).toEqual(['first', 'second', 'third'])
+    expect(failures).toEqual([new Error('broke')])
+    await settle()
+  })
+})
+
+describe('createRecordingSink()', () => {
+  test('keeps events in order', () => {
+    const sink = createRecordingSink()
+    const event = {
+      v: 1,
+      time: '2026-11-22T08:00:00Z',
+      event: 'token.issue',
+      outcome: 'allow',
+      trace_id: 't',
+      http: { method: 'POST', status: 200 },
+      ms: { total: 3 },
+    } as const
+    sink.write({ ...event, id: '1' })
+    sink.write({ ...event, id: '2' })
+    expect(sink.events.map(({ id }) => id)).toEqual(['1', '2'])
+  })
+})
+
+describe('createMemorySingleFlight()', () => {
+  test('copies what crosses it: nobody can reach into the kept entry', async () => {
+    const clock = createManualClock()
+    const kept = { id: 'a', sealed: toUtf8('sealed'), usableUntil: plusSeconds(clock.now(), 600) }
+    const flight = createMemorySingleFlight({ clock, work: async () => ({ kept, ms: {} }) })
+    for (let round = 0; round < 3; round++) {
+      const landing = await flight.join('n', createJob())
+      if (!landing.landed) throw new Error('nothing landed')
+      expect(landing.sealed).toEqual(toUtf8('sealed'))
+      landing.sealed.fill(0)
+    }
+  })
+
+  test('copies what crosses it: those who waited together do not share bytes', async () => {
+    const clock = createManualClock()
+    const kept = { id: 'a', sealed: toUtf8('sealed'), usableUntil: plusSeconds(clock.now(), 600) }
+    const flight = createMemorySingleFlight({ clock, work: async () => ({ kept, ms: {} }) })
+    const [one, other] = await Promise.all([flight.join('n', createJob()), flight.join('n', createJob())])
+    if (!one.landed || !other.landed) throw new Error('nothing landed')
+    one.sealed.fill(0)
+    expect(other.sealed).toEqual(toUtf8('sealed'))
+  })
+
+  test('a fault lets join() throw without any work', async () => {
+    const flight = createMemorySingleFlight({
+      clock: createManualClock(),
+      work: async () => Promise.reject(new Error('this must not run')),
+    })
+    flight.faults.join = 'throw'
+    await expect(flight.join('n', createJob())).rejects.toThrow('Durable Object failed')
+  })
+})
+
+describe('createMemoryReplayGuard()', () => {
+  test('a fault lets claim() throw, and nothing is claimed', async () => {
+    const clock = createManualClock()
+    const guard = createMemoryReplayGuard({ clock })
+    guard.faults.claim = 'throw'
+    await expect(guard.claim('jti', plusSeconds(clock.now(), 60))).rejects.toThrow('Durable Object failed')
+    guard.faults.claim = undefined
+    expect(await guard.claim('jti', plusSeconds(clock.now(), 60))).toBe(true)
+  })
+})
