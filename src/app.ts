@@ -1,0 +1,125 @@
+// The route table, and the edge of the house: refusals become bytes, faults become INT100 with an id and nothing else, and
+// the audit event of each decision is written, once, here.
+import { Hono } from 'hono'
+import { toEvent, type Facts } from './audit/audit.ts'
+import type { Config } from './config/config.ts'
+import { hasTokenEndpoint, toErrorPage, toResourceMetadata, toServerMetadata } from './discovery/discovery.ts'
+import { createRoutes, type Gateway, type Route } from './gateway/gateway.ts'
+import { err, type Result } from './lib/result.ts'
+import { createTraceContext } from './lib/trace-context.ts'
+import { toProblem, toTokenError, type AnswerContext } from './oauth/answers.ts'
+import type { AuditSink, Clock } from './ports.ts'
+import type { Refusal } from './refusal.ts'
+import type { TokenEndpoint } from './token/token.ts'
+
+export interface AppPorts {
+  readonly config: Config
+  readonly gateway: Gateway
+  readonly token: TokenEndpoint
+  readonly sinks: readonly AuditSink[]
+  readonly clock: Clock
+}
+
+export type App = (request: Request) => Promise<Response>
+
+export function createApp(ports: AppPorts): App {
+  const { config } = ports
+  const routes = createRoutes(config.resources.values())
+  const app = new Hono()
+
+  for (const resource of config.resources.values()) {
+    const { proxy } = resource
+    // Metadata of a resource with a host of its own stands on that host, see below.
+    if (proxy?.match.kind !== 'path') continue
+    app.get(`${RESOURCE_METADATA}${proxy.match.prefix}`, () => toResourceMetadata(config, resource, proxy))
+  }
+  app.get('/errors/:code', (c) => toErrorPage(c.req.param('code')) ?? c.notFound())
+  if (hasTokenEndpoint(config)) {
+    app.get('/.well-known/oauth-authorization-server', () => toServerMetadata(config))
+    app.get('/.well-known/openid-configuration', () => toServerMetadata(config))
+    app.all('/token', (c) => answerToken(ports, c.req.raw))
+  }
+  app.all('*', (c) => {
+    const route = routes.byPath(c.req.raw.url)
+    return route === undefined ? c.notFound() : answerResource(ports, c.req.raw, route)
+  })
+  app.notFound(() => toProblem({ code: 'CLI106' }, context(config, newRequestId()), undefined))
+  // Whatever comes here is a fault outside of a decision; inside, it is caught where the event is written.
+  app.onError(() => toProblem({ code: 'INT100' }, context(config, newRequestId()), undefined))
+
+  return async (request) => {
+    const hosted = routes.byHost(request.url)
+    if (hosted === undefined) return app.fetch(request)
+    if (hosted.rest === RESOURCE_METADATA) return toResourceMetadata(config, hosted.resource, hosted.proxy)
+    return answerResource(ports, request, hosted)
+  }
+}
+
+const RESOURCE_METADATA = '/.well-known/oauth-protected-resource'
+
+async function answerResource(ports: AppPorts, request: Request, route: Route): Promise<Response> {
+  const trace = createTraceContext(request.headers.get('traceparent'))
+  const facts = newFacts('request.forward', request, trace.traceId)
+  return decide(
+    ports,
+    facts,
+    () => ports.gateway.handle(request, route, trace.traceparent, facts),
+    (refusal, answer) => {
+      const { metadataUrl } = route.proxy
+      return toProblem(refusal, answer, { metadataUrl, scopes: route.resource.scopes })
+    }
+  )
+}
+
+async function answerToken(ports: AppPorts, request: Request): Promise<Response> {
+  const trace = createTraceContext(request.headers.get('traceparent'))
+  const facts = newFacts('token.issue', request, trace.traceId)
+  const basic = /^basic\b/i.test(request.headers.get('authorization') ?? '')
+  return decide(
+    ports,
+    facts,
+    () => ports.token.answer(request, facts),
+    (refusal, answer) => toTokenError(refusal, answer, basic)
+  )
+}
+
+/** Runs one decision to its end: an answer and exactly one event, whatever happens on the way. */
+async function decide(
+  ports: AppPorts,
+  facts: Facts,
+  work: () => Promise<Result<Response, Refusal>>,
+  toBytes: (refusal: Refusal, context: AnswerContext) => Response
+): Promise<Response> {
+  const start = ports.clock.millis()
+  const result = await work().catch((error: unknown) => err<Refusal>({ code: 'INT100', detail: whereabouts(error) }))
+  const response = result.ok ? result.value : toBytes(result.error, context(ports.config, facts.requestId))
+  if (ports.sinks.length > 0) {
+    const event = toEvent(facts, {
+      status: response.status,
+      refusal: result.ok ? undefined : result.error,
+      now: ports.clock.now(),
+      totalMs: ports.clock.millis() - start
+    })
+    for (const sink of ports.sinks) sink.write(event)
+  }
+  return response
+}
+
+function newFacts(door: Facts['door'], request: Request, traceId: string): Facts {
+  return { door, requestId: newRequestId(), traceId, method: request.method }
+}
+
+function newRequestId(): string {
+  return `req_${crypto.randomUUID().replaceAll('-', '')}`
+}
+
+function context(config: Config, requestId: string): AnswerContext {
+  return { requestId, errorPages: `${config.publicUrl}/errors/` }
+}
+
+/** Where a fault came from, for the auditor: the kind of error and the place. Messages may quote what they choked on. */
+function whereabouts(error: unknown): string {
+  if (!(error instanceof Error)) return 'something that is not an Error was thrown'
+  const place = error.stack?.split('\n').find((line) => line.trimStart().startsWith('at '))
+  return place === undefined ? error.name : `${error.name} ${place.trim()}`
+}

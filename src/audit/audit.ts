@@ -1,0 +1,118 @@
+// One event per decision. The doors note facts while they work; nothing on the request path reads them back. What can be
+// noted are proofs, names and numbers: there is no field a token or a secret would fit into.
+import type {
+  AuditEvent,
+  AuditEventName,
+  AuthenticatedClient,
+  CredentialOrigin,
+  Permit,
+  Resource,
+  ScopeToken,
+  VerifiedAssertion
+} from '../model.ts'
+import type { NumericDate } from '../lib/numeric-date.ts'
+import type { LegTimes } from '../ports.ts'
+import { toAuditOutcome, type Refusal } from '../refusal.ts'
+
+/** What became known about a request, as far as it got. */
+export interface Facts {
+  readonly door: 'request.forward' | 'token.issue'
+  readonly requestId: string
+  readonly traceId: string
+  readonly method: string
+  client?: AuthenticatedClient
+  assertion?: VerifiedAssertion
+  resource?: Resource
+  asked?: readonly ScopeToken[]
+  permit?: Permit
+  credential?: {
+    readonly origin: CredentialOrigin
+    readonly idJagJti: string | undefined
+    readonly expiresAt: NumericDate
+    readonly scopes: readonly ScopeToken[]
+    readonly ms: LegTimes
+  }
+  upstreamMs?: number
+}
+
+export interface Ending {
+  readonly status: number
+  readonly refusal: Refusal | undefined
+  readonly now: NumericDate
+  readonly totalMs: number
+}
+
+export function toEvent(facts: Facts, ending: Ending): AuditEvent {
+  const { refusal } = ending
+  return {
+    v: 1,
+    id: facts.requestId,
+    time: new Date(ending.now * 1000).toISOString(),
+    event: refusal === undefined ? facts.door : decidedBy(refusal, facts.door),
+    outcome: refusal === undefined ? 'allow' : toAuditOutcome(refusal.code),
+    ...(refusal === undefined ? {} : { code: refusal.code }),
+    ...(refusal?.detail === undefined ? {} : { detail: refusal.detail }),
+    trace_id: facts.traceId,
+    ...about(facts, refusal),
+    http: { method: facts.method, status: ending.status },
+    ...credentialOf(facts, ending.now),
+    ms: {
+      total: Math.round(ending.totalMs),
+      ...facts.credential?.ms,
+      ...(facts.upstreamMs === undefined ? {} : { upstream: Math.round(facts.upstreamMs) })
+    }
+  }
+}
+
+function about(facts: Facts, refusal: Refusal | undefined): Partial<AuditEvent> {
+  const { assertion, resource, permit } = facts
+  const client = facts.client ?? assertion?.caller
+  const asked = permit?.scopes ?? facts.asked
+  return {
+    ...(assertion === undefined ? {} : { user: userOf(assertion) }),
+    ...(client === undefined ? {} : { client: { id: client.name, auth: client.method } }),
+    ...(resource === undefined
+      ? {}
+      : { resource: { id: resource.name, kind: resource.kind, aud: resource.authorizationServer.issuer } }),
+    ...(asked === undefined
+      ? {}
+      : { scopes: { asked, ...(facts.credential === undefined ? {} : { granted: facts.credential.scopes }) } }),
+    ...(permit === undefined ? denial(refusal) : { policy: { effect: 'allow', rule: permit.rule } })
+  }
+}
+
+function userOf({ principal }: VerifiedAssertion): NonNullable<AuditEvent['user']> {
+  const { issuer, subject, tenant } = principal
+  return { issuer, sub: subject, ...(tenant === undefined ? {} : { tenant }) }
+}
+
+function denial(refusal: Refusal | undefined): Partial<AuditEvent> {
+  if (refusal === undefined || !refusal.code.startsWith('POL')) return {}
+  return { policy: { effect: 'deny', ...(refusal.name === undefined ? {} : { rule: refusal.name }) } }
+}
+
+function credentialOf({ credential }: Facts, now: NumericDate): Partial<AuditEvent> {
+  if (credential === undefined) return {}
+  const { origin, idJagJti, expiresAt } = credential
+  return {
+    cache: origin,
+    token: { ttl_s: expiresAt - now, ...(idJagJti === undefined ? {} : { id_jag_jti: idJagJti }) }
+  }
+}
+
+/** The stage that said no, told by the family of its code. */
+function decidedBy(refusal: Refusal, door: AuditEventName): AuditEventName {
+  switch (refusal.code.slice(0, 3)) {
+    case 'CLI':
+    case 'TOK':
+      return 'subject.verify'
+    case 'POL':
+      return 'policy.decide'
+    case 'IDP':
+      return 'id_jag.request'
+    case 'RAS':
+      return 'token.redeem'
+    default:
+      return door
+  }
+}

@@ -1,0 +1,136 @@
+// Stage four of trust: with what? Takes a Permit, answers a Credential. Nothing outside can tell warm from cold but a field
+// of the audit event: isolate memory, then KV, then one flight everywhere, then the source.
+import { BoundedMap } from '../lib/bounded-map.ts'
+import type { NumericDate } from '../lib/numeric-date.ts'
+import { err, ok, type Result } from '../lib/result.ts'
+import type { Credential, CredentialOrigin, Permit } from '../model.ts'
+import type { Background, Clock, LegTimes, SingleFlight, TokenJob, TokenStore } from '../ports.ts'
+import type { Refusal } from '../refusal.ts'
+import { decodeEntry, toCredential, type Entry } from './entry.ts'
+import type { KeyRing, NameParts } from './key-ring.ts'
+import { nameParts } from './token-key.ts'
+
+export { createKeyRing } from './key-ring.ts'
+export { createTokenWork } from './sources.ts'
+
+export interface CredentialPorts {
+  readonly store: TokenStore
+  readonly flight: SingleFlight
+  readonly clock: Clock
+  readonly background: Background
+}
+
+export interface Acquired {
+  readonly credential: Credential
+  readonly origin: CredentialOrigin
+  /** Of the ID-JAG that was obtained for it. */
+  readonly idJagJti: string | undefined
+  readonly ms: LegTimes
+}
+
+export interface Credentials {
+  /**
+   * The credential for a permit. `insteadOf`: one that the resource has rejected; it is dropped everywhere and replaced,
+   * at most once a minute per token. Refuses with IDP1xx, RAS1xx, UPS101 or INT101.
+   */
+  acquire(permit: Permit, insteadOf?: Credential): Promise<Result<Acquired, Refusal>>
+}
+
+const MAX_ENTRIES_IN_MEMORY = 5_000
+/** Refreshing ahead is tried this often per token and isolate, however many requests come and however it fails. */
+const REFRESH_INTERVAL_SECONDS = 10
+
+export function createCredentials(ports: CredentialPorts, ring: KeyRing): Credentials {
+  return new TokenCache(ports, ring)
+}
+
+type Need = Pick<TokenJob, 'rejectedEntry' | 'minRemainingSeconds'>
+
+const ANY: Need = { rejectedEntry: undefined, minRemainingSeconds: 0 }
+
+class TokenCache implements Credentials {
+  readonly #ports: CredentialPorts
+  readonly #ring: KeyRing
+  readonly #memory = new BoundedMap<string, Entry>(MAX_ENTRIES_IN_MEMORY)
+  readonly #refreshedAt = new BoundedMap<string, NumericDate>(MAX_ENTRIES_IN_MEMORY)
+
+  constructor(ports: CredentialPorts, ring: KeyRing) {
+    this.#ports = ports
+    this.#ring = ring
+  }
+
+  async acquire(permit: Permit, insteadOf?: Credential): Promise<Result<Acquired, Refusal>> {
+    const parts = nameParts(permit)
+    if (insteadOf !== undefined) {
+      if (this.#memory.get(parts.identity)?.id === insteadOf.entryId) this.#memory.delete(parts.identity)
+      return this.#fly(permit, parts, { ...ANY, rejectedEntry: insteadOf.entryId })
+    }
+    const remembered = this.#memory.get(parts.identity)
+    if (remembered !== undefined && remembered.usableUntil > this.#ports.clock.now()) {
+      this.#refreshAhead(permit, parts, remembered)
+      return ok(acquired(remembered, 'memory'))
+    }
+    const stored = await this.#look(parts)
+    if (stored !== undefined) {
+      this.#memory.set(parts.identity, stored)
+      this.#refreshAhead(permit, parts, stored)
+      return ok(acquired(stored, 'kv'))
+    }
+    return this.#fly(permit, parts, ANY)
+  }
+
+  /** KV, under the name of every key. Whatever is wrong there is a miss: it costs an exchange, never a request. */
+  async #look(parts: NameParts): Promise<Entry | undefined> {
+    for (const name of await this.#ring.names(parts)) {
+      const sealed = await this.#ports.store.get(name).catch(() => undefined)
+      const entry = sealed && (await this.#unseal(name, sealed, parts.identity))
+      if (entry !== undefined && entry.usableUntil > this.#ports.clock.now()) return entry
+    }
+    return undefined
+  }
+
+  async #unseal(name: string, sealed: Uint8Array<ArrayBuffer>, identity: string): Promise<Entry | undefined> {
+    const plain = await this.#ring.open(name, sealed)
+    const entry = plain && decodeEntry(plain)
+    return entry?.identity === identity ? entry : undefined
+  }
+
+  async #fly(permit: Permit, parts: NameParts, need: Need): Promise<Result<Acquired, Refusal>> {
+    const [name] = await this.#ring.names(parts)
+    const { assertion, resource, scopes } = permit
+    const { identity } = parts
+    const job: TokenJob = {
+      name,
+      idp: assertion.idpClient.idpName,
+      idpClient: assertion.idpClient.name,
+      resource: resource.name,
+      caller: assertion.caller.name,
+      scopes,
+      subjectToken: assertion.token.reveal(),
+      identity,
+      ...need
+    }
+    const landing = await this.#ports.flight.join(name, job).catch(() => undefined)
+    if (landing === undefined) return err({ code: 'INT101', detail: 'the flight failed', retryAfterSeconds: 1 })
+    if (!landing.landed) return err(landing.refusal)
+    const entry = await this.#unseal(name, landing.sealed, identity)
+    if (entry === undefined) return err({ code: 'INT101', detail: 'the flight brought a foreign entry', retryAfterSeconds: 1 })
+    // A token that lives too short to be kept is still good for the requests that waited for it.
+    if (entry.usableUntil > this.#ports.clock.now()) this.#memory.set(identity, entry)
+    return ok({ ...acquired(entry, landing.fresh ? 'exchange' : 'flight'), ms: landing.ms })
+  }
+
+  /** Fetches the next token while this one is still good; the caller does not wait. */
+  #refreshAhead(permit: Permit, parts: NameParts, entry: Entry): void {
+    const now = this.#ports.clock.now()
+    const last = this.#refreshedAt.get(parts.identity)
+    if (entry.refreshAt > now || (last !== undefined && now - last < REFRESH_INTERVAL_SECONDS)) return
+    this.#refreshedAt.set(parts.identity, now)
+    const better: Need = { ...ANY, minRemainingSeconds: entry.usableUntil - now + 1 }
+    this.#ports.background(this.#fly(permit, parts, better).catch(() => undefined))
+  }
+}
+
+function acquired(entry: Entry, origin: CredentialOrigin): Acquired {
+  return { credential: toCredential(entry), origin, idJagJti: entry.jti, ms: {} }
+}

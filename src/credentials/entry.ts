@@ -1,0 +1,127 @@
+// One cached access token, as it is sealed and stored, and how long it may be used.
+import * as v from 'valibot'
+import { fromUtf8, toUtf8 } from '../lib/bytes.ts'
+import { numericDate, plusSeconds, type NumericDate } from '../lib/numeric-date.ts'
+import { Secret } from '../lib/secret.ts'
+import { parseJsonObject } from '../lib/strict-json.ts'
+import type { Credential, ScopeToken } from '../model.ts'
+import { isAccessToken, isScopeToken } from '../oauth/vocabulary.ts'
+
+export interface Entry {
+  /** Random; tells one issued token from the next without saying anything about it. */
+  readonly id: string
+  /** The injective text of everything the token was issued for; compared after unsealing (threat T01). */
+  readonly identity: string
+  readonly token: Secret
+  readonly scopes: readonly ScopeToken[]
+  readonly issuedAt: NumericDate
+  /** When the token dies, or when we stop using it because of `cache.max_ttl`, whichever comes first. */
+  readonly expiresAt: NumericDate
+  /** `expiresAt` less a margin: a request must have time to arrive. */
+  readonly usableUntil: NumericDate
+  /** From here on a new token is fetched in the background. */
+  readonly refreshAt: NumericDate
+  readonly jti: string | undefined
+  /** Kept only where the RAS lets an ID-JAG be redeemed again. */
+  readonly idJag: { readonly token: Secret; readonly expiresAt: NumericDate; readonly scopes: readonly ScopeToken[] } | undefined
+}
+
+const SAFETY_MARGIN_SECONDS = 30
+// Short-lived tokens would have no life left after the full margin.
+const MARGIN_SHARE = 0.1
+const REFRESH_SHARE = 0.2
+
+export interface LifetimeBounds {
+  readonly maxTtlSeconds: number
+  readonly refreshBeforeSeconds: number
+}
+
+/** When an entry issued at `issuedAt` dies, stops being used, and is refreshed. */
+export function lifetimeOf(
+  issuedAt: NumericDate,
+  lifetimeSeconds: number,
+  bounds: LifetimeBounds
+): Pick<Entry, 'issuedAt' | 'expiresAt' | 'usableUntil' | 'refreshAt'> {
+  const lifetime = Math.min(lifetimeSeconds, bounds.maxTtlSeconds)
+  // Cutting a long life short needs no margin: the token lives on.
+  const spare = lifetimeSeconds - lifetime
+  const margin = Math.max(0, Math.min(SAFETY_MARGIN_SECONDS, lifetime * MARGIN_SHARE) - spare)
+  const ahead = Math.min(bounds.refreshBeforeSeconds, lifetime * REFRESH_SHARE)
+  const expiresAt = plusSeconds(issuedAt, lifetime)
+  const usableUntil = plusSeconds(expiresAt, -Math.ceil(margin))
+  return { issuedAt, expiresAt, usableUntil, refreshAt: plusSeconds(usableUntil, -Math.ceil(ahead)) }
+}
+
+export function toCredential(entry: Entry): Credential {
+  return { kind: 'bearer', entryId: entry.id, token: entry.token, scopes: entry.scopes, expiresAt: entry.expiresAt }
+}
+
+const date = v.pipe(v.number(), v.finite(), v.transform(numericDate))
+const scopes = v.array(v.pipe(v.string(), v.guard(isScopeToken)))
+const token = v.pipe(
+  v.string(),
+  v.guard(isAccessToken),
+  v.transform((text) => new Secret(text))
+)
+const storedEntry = v.strictObject({
+  v: v.literal(1),
+  id: v.string(),
+  identity: v.string(),
+  token,
+  scopes,
+  issued_at: date,
+  expires_at: date,
+  usable_until: date,
+  refresh_at: date,
+  jti: v.optional(v.string()),
+  id_jag: v.optional(v.strictObject({ token, expires_at: date, scopes }))
+})
+
+/** The plain bytes of an entry; only ever handed to the sealing. */
+export function encodeEntry(entry: Entry): Uint8Array<ArrayBuffer> {
+  return toUtf8(
+    JSON.stringify({
+      v: 1,
+      id: entry.id,
+      identity: entry.identity,
+      token: entry.token.reveal(),
+      scopes: entry.scopes,
+      issued_at: entry.issuedAt,
+      expires_at: entry.expiresAt,
+      usable_until: entry.usableUntil,
+      refresh_at: entry.refreshAt,
+      jti: entry.jti,
+      id_jag: entry.idJag && {
+        token: entry.idJag.token.reveal(),
+        expires_at: entry.idJag.expiresAt,
+        scopes: entry.idJag.scopes
+      }
+    })
+  )
+}
+
+/** Undefined for whatever is not an entry of this version: it counts as a miss. */
+export function decodeEntry(bytes: Uint8Array): Entry | undefined {
+  const text = fromUtf8(bytes)
+  const json = text.ok ? parseJsonObject(text.value) : text
+  if (!json.ok) return undefined
+  const stored = v.safeParse(storedEntry, json.value)
+  if (!stored.success) return undefined
+  const { output } = stored
+  return {
+    id: output.id,
+    identity: output.identity,
+    token: output.token,
+    scopes: output.scopes,
+    issuedAt: output.issued_at,
+    expiresAt: output.expires_at,
+    usableUntil: output.usable_until,
+    refreshAt: output.refresh_at,
+    jti: output.jti,
+    idJag: output.id_jag && {
+      token: output.id_jag.token,
+      expiresAt: output.id_jag.expires_at,
+      scopes: output.id_jag.scopes
+    }
+  }
+}

@@ -1,0 +1,111 @@
+// Names and seals of stored entries. Storage is not trusted: whoever reads it learns no token, no user and no address;
+// whoever writes to it can at most cause a miss (threats T02 to T04).
+import { hmac } from '../lib/digest.ts'
+import { toUtf8 } from '../lib/bytes.ts'
+import type { SecretName } from '../model.ts'
+import type { Secrets } from '../ports.ts'
+
+/** What a name is made of. Each part becomes a keyed digest of its own, so that entries can be listed by their first parts. */
+export interface NameParts {
+  readonly user: string
+  readonly client: string
+  readonly resource: string
+  readonly identity: string
+}
+
+export interface KeyRing {
+  /** The name under every key, the sealing one first: entries written before a rotation are found under the old names. */
+  names(parts: NameParts): Promise<readonly [string, ...string[]]>
+  /** AES-256-GCM with a random 96-bit IV under the first key, bound to `name`. */
+  seal(name: string, plain: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>
+  /** Undefined: cut, flipped, moved to another name, or sealed by a key that is not ours. */
+  open(name: string, sealed: Uint8Array<ArrayBuffer>): Promise<Uint8Array | undefined>
+}
+
+interface RingKey {
+  /** First bytes of a digest: finds the key without trying all. */
+  readonly id: Uint8Array<ArrayBuffer>
+  readonly sealing: CryptoKey
+  readonly naming: CryptoKey
+}
+
+// Layout of a sealed value: version, key id, IV, ciphertext with tag.
+const VERSION = 1
+const KEY_ID_BYTES = 4
+const IV_BYTES = 12
+const HEADER_BYTES = 1 + KEY_ID_BYTES + IV_BYTES
+const MAX_SEALED_BYTES = 128 * 1024
+
+/** `sealingKeys`: the first seals, all open. */
+export function createKeyRing(sealingKeys: readonly SecretName[], secrets: Secrets): KeyRing {
+  const [first, ...older] = sealingKeys
+  if (first === undefined) throw new Error('there is no sealing key')
+  let loaded: readonly [RingKey, ...RingKey[]] | undefined
+  // A promise is not shared between requests: reading a secret may be I/O that belongs to one of them.
+  const ring = async (): Promise<readonly [RingKey, ...RingKey[]]> => {
+    if (loaded !== undefined) return loaded
+    loaded = [await derive(first, secrets), ...(await Promise.all(older.map((name) => derive(name, secrets))))]
+    return loaded
+  }
+  return {
+    async names(parts) {
+      const [current, ...rest] = await ring()
+      return [await nameUnder(current, parts), ...(await Promise.all(rest.map((key) => nameUnder(key, parts))))]
+    },
+    async seal(name, plain) {
+      const [key] = await ring()
+      const iv = crypto.getRandomValues(new Uint8Array(IV_BYTES))
+      const box = new Uint8Array(await crypto.subtle.encrypt(algorithm(iv, name), key.sealing, plain))
+      const sealed = new Uint8Array(HEADER_BYTES + box.length)
+      sealed.set([VERSION])
+      sealed.set(key.id, 1)
+      sealed.set(iv, 1 + KEY_ID_BYTES)
+      sealed.set(box, HEADER_BYTES)
+      return sealed
+    },
+    async open(name, sealed) {
+      if (sealed.length <= HEADER_BYTES || sealed.length > MAX_SEALED_BYTES || sealed[0] !== VERSION) return undefined
+      const key = (await ring()).find(({ id }) => id.every((byte, index) => byte === sealed[1 + index]))
+      if (key === undefined) return undefined
+      const iv = sealed.slice(1 + KEY_ID_BYTES, HEADER_BYTES)
+      try {
+        return new Uint8Array(await crypto.subtle.decrypt(algorithm(iv, name), key.sealing, sealed.slice(HEADER_BYTES)))
+      } catch {
+        return undefined
+      }
+    }
+  }
+}
+
+function algorithm(iv: Uint8Array<ArrayBuffer>, name: string): { name: 'AES-GCM'; iv: Uint8Array<ArrayBuffer>; additionalData: Uint8Array<ArrayBuffer> } {
+  return { name: 'AES-GCM', iv, additionalData: toUtf8(`jagway entry ${VERSION} ${name}`) }
+}
+
+/** HKDF-SHA-256 (RFC 5869) of one Worker secret into a key for seals and a key for names. */
+async function derive(name: SecretName, secrets: Secrets): Promise<RingKey> {
+  const secret = toUtf8((await secrets(name)).reveal())
+  const material = await crypto.subtle.importKey('raw', secret, 'HKDF', false, ['deriveKey', 'deriveBits'])
+  const parameters = (use: string): { name: 'HKDF'; hash: 'SHA-256'; salt: Uint8Array<ArrayBuffer>; info: Uint8Array<ArrayBuffer> } => ({
+    name: 'HKDF',
+    hash: 'SHA-256',
+    salt: new Uint8Array(0),
+    info: toUtf8(`jagway ${use} v1`)
+  })
+  const [sealing, naming, id] = await Promise.all([
+    crypto.subtle.deriveKey(parameters('seal'), material, { name: 'AES-GCM', length: 256 }, false, ['encrypt', 'decrypt']),
+    crypto.subtle.deriveKey(parameters('name'), material, { name: 'HMAC', hash: 'SHA-256', length: 256 }, false, ['sign']),
+    crypto.subtle.deriveBits(parameters('key id'), material, KEY_ID_BYTES * 8)
+  ])
+  return { id: new Uint8Array(id), sealing, naming }
+}
+
+async function nameUnder(key: RingKey, { user, client, resource, identity }: NameParts): Promise<string> {
+  // The label keeps equal texts in different places from having equal digests.
+  const parts = await Promise.all([
+    hmac(key.naming, `user ${user}`),
+    hmac(key.naming, `client ${client}`),
+    hmac(key.naming, `resource ${resource}`),
+    hmac(key.naming, `identity ${identity}`)
+  ])
+  return `t1.${parts.join('.')}`
+}

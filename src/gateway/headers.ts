@@ -1,0 +1,106 @@
+// Which headers cross the gateway. Requests by allow-list: no identity header, cookie, credential or hop-by-hop header of the
+// caller reaches an upstream (threats T22 to T24). Responses by deny-list: nothing that speaks for our origin, or that
+// belongs to the connection between us and the upstream (RFC 9110 section 7.6.1).
+import type { Proxy } from '../model.ts'
+
+const REQUEST_HEADERS = [
+  'accept',
+  'accept-encoding',
+  'accept-language',
+  'cache-control',
+  'content-digest',
+  'content-encoding',
+  'content-language',
+  'content-type',
+  'idempotency-key',
+  'if-match',
+  'if-modified-since',
+  'if-none-match',
+  'if-range',
+  'if-unmodified-since',
+  'last-event-id',
+  'mcp-protocol-version',
+  'mcp-session-id',
+  'prefer',
+  'range',
+  'tracestate',
+  'user-agent'
+] as const
+
+const WEBSOCKET_HEADERS = ['sec-websocket-extensions', 'sec-websocket-key', 'sec-websocket-protocol', 'sec-websocket-version'] as const
+
+/** The headers for the upstream, without its credential. */
+export function toUpstreamHeaders(request: Request, proxy: Proxy, upgrade: boolean): Headers {
+  const nominated = nominatedBy(request.headers.get('connection'))
+  const headers = new Headers()
+  const pass = (name: string): void => {
+    const value = request.headers.get(name)
+    if (value !== null && !nominated.includes(name)) headers.set(name, value)
+  }
+  for (const name of REQUEST_HEADERS) pass(name)
+  for (const name of proxy.requestHeaders) pass(name)
+  if (upgrade) {
+    for (const name of WEBSOCKET_HEADERS) pass(name)
+    headers.set('upgrade', 'websocket')
+  }
+  return headers
+}
+
+const RESPONSE_HEADERS_DROPPED = [
+  'access-control-allow-credentials',
+  'access-control-allow-headers',
+  'access-control-allow-methods',
+  'access-control-allow-origin',
+  'access-control-expose-headers',
+  'access-control-max-age',
+  'alt-svc',
+  'clear-site-data',
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authentication-info',
+  'proxy-status',
+  'set-cookie',
+  'strict-transport-security',
+  'trailer',
+  'www-authenticate'
+] as const
+
+const SHARED_CACHING = /\b(?:private|no-store|no-cache)\b/i
+
+/** Cleans the headers of an upstream's answer in place. `target` is the URL it answered for. */
+export function cleanResponseHeaders(headers: Headers, proxy: Proxy, target: string): void {
+  for (const name of nominatedBy(headers.get('connection'))) headers.delete(name)
+  for (const name of RESPONSE_HEADERS_DROPPED) headers.delete(name)
+  // What was fetched with one user's token is nobody else's (RFC 9111 section 3.5).
+  if (!SHARED_CACHING.test(headers.get('cache-control') ?? '')) headers.set('cache-control', 'no-store')
+  const location = headers.get('location')
+  if (location === null) return
+  const rewritten = toPublicLocation(location, proxy, target)
+  if (rewritten === undefined) headers.delete('location')
+  else headers.set('location', rewritten)
+}
+
+/**
+ * A redirect within the upstream leads through us again; one to another origin is passed on only over https, for the
+ * caller to decide (it takes no token of ours along). Anything else is not passed on.
+ */
+export function toPublicLocation(location: string, proxy: Proxy, target: string): string | undefined {
+  if (!URL.canParse(location, target)) return undefined
+  const url = new URL(location, target)
+  const { href } = url
+  const { upstream } = proxy
+  if (href === upstream || href.startsWith(`${upstream}/`) || href.startsWith(`${upstream}?`)) {
+    return proxy.publicUrl + href.slice(upstream.length)
+  }
+  return url.protocol === 'https:' && url.username === '' && url.password === '' ? href : undefined
+}
+
+/** RFC 9110 section 7.6.1: what the Connection header names is for the next hop only. */
+function nominatedBy(connection: string | null): readonly string[] {
+  return connection === null ? [] : connection.split(',').map((name) => name.trim().toLowerCase()).filter(isToken)
+}
+
+function isToken(name: string): boolean {
+  return /^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(name)
+}

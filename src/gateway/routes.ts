@@ -1,0 +1,57 @@
+// Which resource a URL belongs to: by host, else by path prefix. The path is cut out of the URL as it came; it is not
+// parsed again, so that what was checked is what is forwarded.
+import type { Proxy, Resource } from '../model.ts'
+
+export interface Route {
+  readonly resource: Resource
+  readonly proxy: Proxy
+  /** The raw path at the resource, beginning with `/`. */
+  readonly rest: string
+  /** The raw query with its `?`, or nothing. */
+  readonly search: string
+}
+
+export interface Routes {
+  /** The resource that owns a whole host. */
+  byHost(url: string): Route | undefined
+  byPath(url: string): Route | undefined
+}
+
+interface Target {
+  readonly resource: Resource
+  readonly proxy: Proxy
+}
+
+export function createRoutes(resources: Iterable<Resource>): Routes {
+  const hosts = new Map<string, Target>()
+  const prefixes: (Target & { readonly prefix: string })[] = []
+  for (const resource of resources) {
+    const { proxy } = resource
+    if (proxy === undefined) continue
+    if (proxy.match.kind === 'host') hosts.set(proxy.match.host, { resource, proxy })
+    else prefixes.push({ resource, proxy, prefix: proxy.match.prefix })
+  }
+  return {
+    byHost(url) {
+      if (hosts.size === 0) return undefined
+      const target = hosts.get(new URL(url).hostname)
+      return target && { ...target, ...split(url) }
+    },
+    byPath(url) {
+      const { rest, search } = split(url)
+      // The configuration takes no prefix that contains another, so at most one fits.
+      const target = prefixes.find(({ prefix }) => rest.startsWith(prefix) && (rest.length === prefix.length || rest[prefix.length] === '/'))
+      if (target === undefined) return undefined
+      const { resource, proxy, prefix } = target
+      return { resource, proxy, rest: rest.slice(prefix.length) || '/', search }
+    }
+  }
+}
+
+/** Path and query of an absolute URL, byte for byte. The platform has cut off any fragment. */
+function split(url: string): { readonly rest: string; readonly search: string } {
+  const start = url.indexOf('/', url.indexOf('://') + 3)
+  const path = start < 0 ? '/' : url.slice(start)
+  const query = path.indexOf('?')
+  return query < 0 ? { rest: path, search: '' } : { rest: path.slice(0, query), search: path.slice(query) }
+}

@@ -1,0 +1,95 @@
+// The second door: a client that has authenticated shows a user's ID token and receives an access token for one resource
+// (RFC 8693). Reads from top to bottom as the four stages of trust.
+import type { Facts } from '../audit/audit.ts'
+import type { Config } from '../config/config.ts'
+import type { Credentials } from '../credentials/credentials.ts'
+import type { Identity } from '../identity/identity.ts'
+import type { NumericDate } from '../lib/numeric-date.ts'
+import { err, ok, type Result } from '../lib/result.ts'
+import type { Credential, Resource } from '../model.ts'
+import { toJson } from '../oauth/answers.ts'
+import { readForm } from '../oauth/form.ts'
+import { parseTokenRequest, type TokenRequest } from '../oauth/token-request.ts'
+import { TOKEN_TYPE } from '../oauth/vocabulary.ts'
+import type { Policy } from '../policy/policy.ts'
+import type { Clock } from '../ports.ts'
+import type { Refusal } from '../refusal.ts'
+
+export interface TokenPorts {
+  readonly config: Config
+  readonly identity: Identity
+  readonly policy: Policy
+  readonly credentials: Credentials
+  readonly clock: Clock
+}
+
+export interface TokenEndpoint {
+  /** Answers one token request. Facts are noted for the auditor. */
+  answer(request: Request, facts: Facts): Promise<Result<Response, Refusal>>
+}
+
+export function createTokenEndpoint(ports: TokenPorts): TokenEndpoint {
+  return { answer: (request, facts) => answer(ports, request, facts) }
+}
+
+async function answer(ports: TokenPorts, request: Request, facts: Facts): Promise<Result<Response, Refusal>> {
+  if (request.method !== 'POST') return err({ code: 'CLI110' })
+  if (request.headers.has('dpop')) return err({ code: 'CLI114' })
+  const form = await readForm(request)
+  if (!form.ok) return form
+
+  const client = await ports.identity.authenticateClient({
+    authorization: request.headers.get('authorization') ?? undefined,
+    form: form.value
+  })
+  if (!client.ok) return client
+  facts.client = client.value
+
+  const wanted = parseTokenRequest(form.value)
+  if (!wanted.ok) return wanted
+  const resource = findResource(ports.config, wanted.value)
+  if (!resource.ok) return resource
+  facts.resource = resource.value
+  if (wanted.value.scopes !== undefined) facts.asked = wanted.value.scopes
+
+  const assertion = await ports.identity.verifyForClient(wanted.value.subjectToken.reveal(), client.value)
+  if (!assertion.ok) return assertion
+  facts.assertion = assertion.value
+
+  const permit = ports.policy.decide(assertion.value, resource.value, { kind: 'token', scopes: wanted.value.scopes })
+  if (!permit.ok) return permit
+  facts.permit = permit.value
+
+  const acquired = await ports.credentials.acquire(permit.value)
+  if (!acquired.ok) return acquired
+  const { credential, origin, idJagJti, ms } = acquired.value
+  facts.credential = { origin, idJagJti, ms, expiresAt: credential.expiresAt, scopes: credential.scopes }
+  return ok(toTokenResponse(credential, ports.clock.now()))
+}
+
+/**
+ * The one resource that is meant: by its resource indicator (RFC 8707), by the issuer of its authorization server, or by
+ * its name here as RFC 8693 section 2.1 logical name. Strings are compared, never URLs; nothing a caller names is fetched.
+ */
+function findResource(config: Config, { resource, audience }: TokenRequest): Result<Resource, Refusal> {
+  const found = [...config.resources.values()].filter(
+    (candidate) =>
+      (resource === undefined || candidate.resource === resource) &&
+      (audience === undefined || audience === candidate.name || audience === candidate.authorizationServer.issuer)
+  )
+  const [first, second] = found
+  if (first === undefined) return err({ code: 'CLI106', detail: 'unknown resource or audience' })
+  return second === undefined ? ok(first) : err({ code: 'CLI107', detail: 'several resources fit' })
+}
+
+/** RFC 8693 section 2.2.1. `expires_in` is what remains: a cached token has aged. No refresh token, ever. */
+function toTokenResponse(credential: Credential, now: NumericDate): Response {
+  const body = {
+    access_token: credential.token.reveal(),
+    issued_token_type: TOKEN_TYPE.accessToken,
+    token_type: 'Bearer',
+    expires_in: Math.max(0, credential.expiresAt - now),
+    ...(credential.scopes.length === 0 ? {} : { scope: credential.scopes.join(' ') })
+  }
+  return toJson(body, 200, { pragma: 'no-cache' })
+}
