@@ -13,7 +13,7 @@ export function encodeFields(fields: readonly Field[]): string {
   for (const field of fields) {
     if (field === undefined) text += '-;'
     else if (typeof field === 'string') text += `${field.length}:${field}`
-    else text += `[${field.length}]${encodeFields([...new Set(field)].sort())}`
+    else text += `[${field.length}]${encodeFields([...new Set(field)].toSorted())}`
   }
   return text
 }

@@ -170,6 +170,7 @@ async function ask(
         grantType,
         parameters,
         // Plain http passed the configuration, which takes it only for loopback hosts of a local run.
+        // oxlint-disable-next-line typescript/no-deprecated -- marked so by its authors to make it stand out, as it should
         { [oauth.customFetch]: send, [oauth.allowInsecureRequests]: endpoint.tokenEndpoint.startsWith('http:') }
       ),
     TOKEN_LIMITS

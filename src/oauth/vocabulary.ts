@@ -49,7 +49,7 @@ export function parseScope(text: string): Result<readonly ScopeToken[], 'malform
     if (!isScopeToken(token)) return err('malformed')
     tokens.add(token)
   }
-  return ok([...tokens].sort())
+  return ok([...tokens].toSorted())
 }
 
 /** RFC 6750 section 2.1 `b68token`, widened to what real servers issue: printable ASCII without space (RFC 6749 appendix A.12). */

@@ -1,0 +1,120 @@
+// The door of the room: text in, a complete and linked configuration out, or everything that is wrong with it. Runs in the
+// Worker's global scope, so that a wrong file fails the start or the upload and never a request; and in the CLI.
+import { err, ok, type Result } from '../lib/result.ts'
+import { isObject } from '../lib/strict-json.ts'
+import type { CallingClient, Idp, OutboundAuth, Resource, Rule, SecretName } from '../model.ts'
+import { renderProblems } from './frame.ts'
+import { linkRules } from './link-rules.ts'
+import { link } from './link.ts'
+import { findWarnings } from './lint.ts'
+import type { ConfigProblem, Finding } from './problem.ts'
+import { readShape } from './shape.ts'
+import { place, readSource } from './source.ts'
+import { isLoopbackHttp } from './urls.ts'
+
+export { renderProblems } from './frame.ts'
+export { CONFIG_CODES, type ConfigCode, type ConfigProblem } from './problem.ts'
+
+export interface Config {
+  /** Our own origin and issuer (RFC 8414), as written; without a slash at its end. */
+  readonly publicUrl: string
+  readonly idps: ReadonlyMap<string, Idp>
+  readonly idpsByIssuer: ReadonlyMap<string, Idp>
+  readonly clients: ReadonlyMap<string, CallingClient>
+  readonly resources: ReadonlyMap<string, Resource>
+  /** In the order of the file. */
+  readonly rules: readonly Rule[]
+  readonly cache: {
+    readonly maxTtlSeconds: number
+    readonly refreshBeforeSeconds: number
+    /** The first seals, all of them open. */
+    readonly sealingKeys: readonly SecretName[]
+  }
+  readonly audit: { readonly sinks: readonly 'console'[] }
+  /** Every secret that must be present, sorted, each once. */
+  readonly secretNames: readonly SecretName[]
+}
+
+export interface ParseOptions {
+  readonly fileName: string
+  /** A local run: http to this machine is possible, and addresses of this machine are. */
+  readonly local: boolean
+}
+
+/** What the Worker throws at its start; the message is the problems as a person reads them. */
+export class ConfigError extends Error {
+  readonly problems: readonly ConfigProblem[]
+
+  constructor(text: string, problems: readonly ConfigProblem[]) {
+    super(`the configuration cannot be used\n\n${renderProblems(text, problems)}\n`)
+    this.name = 'ConfigError'
+    this.problems = problems
+  }
+}
+
+export function parseConfig(text: string, options: ParseOptions): Result<Config, readonly ConfigProblem[]> {
+  const { source, unreadable, problems } = readSource(text, options.fileName)
+  if (unreadable.length > 0) return err(unreadable)
+  const { draft, findings } = readShape(source.value)
+  const all: Finding[] = [...findings]
+  const linker = { draft, local: options.local, report: (finding: Finding) => all.push(finding) }
+  const links = link(linker)
+  const rules = linkRules(linker)
+  const { cache, audit, publicUrl } = draft
+  if (cache !== undefined && cache.refresh_before >= cache.max_ttl) {
+    const message = 'a token would be refreshed before it is kept at all'
+    all.push({
+      code: 'CFG112',
+      path: ['cache', 'refresh_before'],
+      message,
+      help: '"refresh_before" must be shorter than "max_ttl"',
+    })
+  }
+  const placed = [...problems, ...all.map((finding) => place(source, finding))]
+  if (placed.length > 0 || cache === undefined || audit === undefined || publicUrl === undefined) {
+    return err(inOrder(placed))
+  }
+  return ok({
+    publicUrl,
+    ...links,
+    rules,
+    cache: {
+      maxTtlSeconds: cache.max_ttl,
+      refreshBeforeSeconds: cache.refresh_before,
+      sealingKeys: cache.sealing_keys,
+    },
+    audit: { sinks: audit.sinks },
+    secretNames: [...new Set([...cache.sealing_keys, ...secretsOf(links)])].toSorted(),
+  })
+}
+
+/** What can be used but is hardly meant. For `jagway check`; the Worker does not ask. */
+export function lintConfig(config: Config, text: string, fileName: string): readonly ConfigProblem[] {
+  const { source } = readSource(text, fileName)
+  return inOrder(findWarnings(config).map((finding) => place(source, finding)))
+}
+
+/** Whether the file says by its `public_url` that it is for a local run. */
+export function saysLocal(text: string): boolean {
+  const { value } = readSource(text, '').source
+  const publicUrl = isObject(value) ? value['public_url'] : undefined
+  return typeof publicUrl === 'string' && isLoopbackHttp(publicUrl)
+}
+
+function inOrder(problems: readonly ConfigProblem[]): ConfigProblem[] {
+  return problems.toSorted((a, b) => a.line - b.line || a.column - b.column)
+}
+
+function secretsOf(links: Pick<Config, 'idps' | 'clients' | 'resources'>): SecretName[] {
+  const outbound: OutboundAuth[] = [
+    ...[...links.idps.values()].flatMap((idp) => [...idp.clients.values()].map((client) => client.auth)),
+    ...[...links.resources.values()].flatMap(({ client, clientsByCaller }) =>
+      [client, ...clientsByCaller.values()].map(({ auth }) => auth),
+    ),
+  ]
+  const inbound = [...links.clients.values()].flatMap(({ auth }) => (auth === undefined ? [] : [auth]))
+  return [...outbound, ...inbound].flatMap((auth) => {
+    if ('secret' in auth) return [auth.secret]
+    return 'key' in auth ? [auth.key] : []
+  })
+}

@@ -1,0 +1,107 @@
+// Identity providers and our clients there, linked; and the references of others to them.
+import type { Idp, IdpClient, Issuer } from '../model.ts'
+import { linkKeys } from './link-keys.ts'
+import { checkClient, checkReach, knownNames, type Linker } from './linker.ts'
+import { didYouMean, quote, type ConfigPath } from './problem.ts'
+import type { IdpEntry } from './schema.ts'
+import { issuerFault } from './urls.ts'
+
+export interface LinkedIdps {
+  readonly idps: ReadonlyMap<string, Idp>
+  readonly idpsByIssuer: ReadonlyMap<string, Idp>
+}
+
+export function linkIdps(linker: Linker): LinkedIdps {
+  const idps = new Map<string, Idp>()
+  const idpsByIssuer = new Map<string, Idp>()
+  for (const [name, entry] of linker.draft.idps) {
+    const idp = entry && linkIdp(linker, name, entry)
+    if (idp === undefined) continue
+    const twin = idpsByIssuer.get(idp.issuer)
+    if (twin !== undefined) {
+      const message = 'two identity providers with one issuer'
+      const help = `a token's issuer picks the identity provider; ${quote(twin.name)} has this one already`
+      linker.report({ code: 'CFG109', path: ['idps', name, 'issuer'], message, help })
+    }
+    idps.set(name, idp)
+    idpsByIssuer.set(idp.issuer, idp)
+  }
+  return { idps, idpsByIssuer }
+}
+
+function linkIdp(linker: Linker, name: string, entry: IdpEntry): Idp | undefined {
+  const path = ['idps', name]
+  checkReach(linker, entry.issuer, [...path, 'issuer'])
+  checkReach(linker, entry.token_endpoint, [...path, 'token_endpoint'])
+  if (entry.tenants !== undefined && entry.claims.tenant === undefined) {
+    const message = 'tenants are listed, but no claim names them'
+    const help = 'say which claim carries the tenant: "claims": { "tenant": "..." }'
+    linker.report({ code: 'CFG112', path: [...path, 'tenants'], at: 'key', message, help })
+  }
+  const clients = linkIdpClients(linker, name, entry, [...path, 'clients'])
+  const givenKeys = linkKeys(linker, entry, path)
+  const { issuer, claims, id_token: idToken } = entry
+  if (!isIssuer(issuer)) return undefined
+  return {
+    name,
+    issuer,
+    tokenEndpoint: entry.token_endpoint,
+    keys: givenKeys ?? { kind: 'discovered', issuer },
+    claims: { groups: claims.groups, tenant: claims.tenant },
+    tenants: entry.tenants && new Set(entry.tenants),
+    idToken: { maxAgeSeconds: idToken.max_age, algorithms: idToken.algorithms },
+    clients,
+  }
+}
+
+function linkIdpClients(linker: Linker, idpName: string, entry: IdpEntry, path: ConfigPath): Map<string, IdpClient> {
+  const clients = new Map<string, IdpClient>()
+  const names = new Map<string, string>()
+  for (const [name, { id, auth, edge_client: edgeClient }] of Object.entries(entry.clients)) {
+    const twin = names.get(id)
+    if (twin !== undefined) {
+      const message = 'two clients of one identity provider with one id'
+      const help = `the audience of an ID token picks one of these clients; ${quote(twin)} has this id already`
+      linker.report({ code: 'CFG109', path: [...path, name, 'id'], message, help })
+    }
+    names.set(id, name)
+    const ref = `${idpName}/${name}`
+    if (edgeClient !== undefined) checkEdgeClient(linker, edgeClient, ref, [...path, name, 'edge_client'])
+    clients.set(name, { name, ref, idpName, id, auth, edgeClient })
+  }
+  return clients
+}
+
+function checkEdgeClient(linker: Linker, name: string, ref: string, path: ConfigPath): void {
+  checkClient(linker, name, path)
+  const client = linker.draft.clients.get(name)
+  if (client === undefined || client.subject_tokens.includes(ref)) return
+  const message = `the client ${quote(name)} may not present ID tokens of ${quote(ref)}`
+  const help = `add ${quote(ref)} to clients.${name}.subject_tokens, or name another client`
+  linker.report({ code: 'CFG112', path, message, help })
+}
+
+/** `idp/client` must name a client of an identity provider. */
+export function checkTokenRef({ draft, report }: Linker, ref: string, path: ConfigPath): void {
+  if (draft.idps.size === 0) return
+  const known = [...draft.idps].flatMap(([name, idp]) =>
+    Object.keys(idp?.clients ?? {}).map((client) => `${name}/${client}`),
+  )
+  const help = didYouMean(ref, known) ?? knownNames(known)
+  const [idpName = '', clientName, ...rest] = ref.split('/')
+  const idp = draft.idps.get(idpName)
+  if (clientName === undefined || rest.length > 0) {
+    const message = '"idp/client" is expected here: whose ID tokens this caller may present'
+    report({ code: 'CFG108', path, message, help })
+  } else if (!draft.idps.has(idpName)) {
+    report({ code: 'CFG108', path, message: `there is no identity provider ${quote(idpName)}`, help })
+  } else if (idp !== undefined && !Object.hasOwn(idp.clients, clientName)) {
+    const message = `the identity provider ${quote(idpName)} has no client ${quote(clientName)}`
+    report({ code: 'CFG108', path, message, help })
+  }
+}
+
+/** The schema refuses everything else; this is how the compiler learns of it. */
+export function isIssuer(text: string): text is Issuer {
+  return issuerFault(text) === undefined
+}

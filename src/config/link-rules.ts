@@ -1,0 +1,117 @@
+// Policy rules with their names resolved. A rule that names something that does not exist would silently not apply; for a
+// deny rule that is an open door.
+import type { Rule, UserMatch } from '../model.ts'
+import { checkClient, checkResource, type Linker } from './linker.ts'
+import { didYouMean, quote, type ConfigPath } from './problem.ts'
+import type { RuleEntry } from './schema.ts'
+
+const METHOD = /^[A-Z][A-Z-]{0,29}$/
+/** Neither is a request for a resource: a tunnel, and an echo of the request with its credentials. */
+const NO_METHODS: ReadonlySet<string> = new Set(['CONNECT', 'TRACE'])
+
+export function linkRules(linker: Linker): Rule[] {
+  const seen = new Set<string>()
+  return linker.draft.rules.flatMap((entry, index) => {
+    if (entry === undefined) return []
+    const path = ['policy', 'rules', index]
+    if (seen.has(entry.id)) {
+      linker.report({ code: 'CFG109', path: [...path, 'id'], message: `two rules with the id ${quote(entry.id)}` })
+    }
+    seen.add(entry.id)
+    return [linkRule(linker, entry, path)]
+  })
+}
+
+function linkRule(linker: Linker, entry: RuleEntry, path: ConfigPath): Rule {
+  const { users, groups, clients } = entry.who
+  clients?.forEach((name, index) => checkClient(linker, name, [...path, 'who', 'clients', index]))
+  entry.resources?.forEach((name, index) => checkResource(linker, name, [...path, 'resources', index]))
+  checkScopes(linker, entry, [...path, 'scopes'])
+  entry.methods?.forEach((method, index) => checkMethod(linker, method, [...path, 'methods', index]))
+  entry.paths?.forEach((pattern, index) => {
+    const fault = patternFault(pattern)
+    if (fault === undefined) return
+    const help =
+      '"/v1/*" is everything below /v1, "/v1/*/notes" has any one segment in the middle, "/v1/**" includes /v1 itself'
+    linker.report({ code: 'CFG104', path: [...path, 'paths', index], message: fault, help })
+  })
+  return {
+    id: entry.id,
+    effect: entry.effect,
+    users: users?.map((user, index) => linkUser(linker, user, entry.effect, [...path, 'who', 'users', index])),
+    groups,
+    clients,
+    resources: entry.resources,
+    scopes: entry.scopes,
+    methods: entry.methods,
+    paths: entry.paths,
+  }
+}
+
+/** `idp/sub`, or `sub` where it cannot mean somebody else (T13). */
+function linkUser({ draft, report }: Linker, user: string, effect: Rule['effect'], path: ConfigPath): UserMatch {
+  const slash = user.indexOf('/')
+  if (slash === -1) {
+    if (effect === 'allow' && draft.idps.size > 1) {
+      const message = `${quote(user)} may be somebody else at each identity provider`
+      const help = `say which: ${[...draft.idps.keys()].map((name) => quote(`${name}/${user}`)).join(' or ')}`
+      report({ code: 'CFG108', path, message, help })
+    }
+    return { idp: undefined, subject: user }
+  }
+  const idp = user.slice(0, slash)
+  const subject = user.slice(slash + 1)
+  if (draft.idps.size > 0 && !draft.idps.has(idp)) {
+    const help =
+      didYouMean(idp, draft.idps.keys()) ??
+      'a subject with a slash in it is written after its identity provider: "idp/sub/ject"'
+    report({ code: 'CFG108', path, message: `there is no identity provider ${quote(idp)}`, help })
+  }
+  if (subject === '') report({ code: 'CFG108', path, message: 'the subject is missing after the slash' })
+  return { idp, subject }
+}
+
+function checkScopes({ draft, report }: Linker, entry: RuleEntry, path: ConfigPath): void {
+  const names = entry.resources ?? [...draft.resources.keys()]
+  const resources = names.flatMap((name) => (draft.resources.has(name) ? [draft.resources.get(name)] : []))
+  const known = new Set<string>()
+  for (const resource of resources) {
+    // The scopes of a broken resource cannot be told.
+    if (resource === undefined) return
+    for (const scope of resource.scopes) known.add(scope)
+  }
+  if (resources.length === 0) return
+  entry.scopes?.forEach((scope, index) => {
+    if (known.has(scope)) return
+    const whose = entry.resources === undefined ? 'no resource has' : `${names.map(quote).join(', ')} has not`
+    report({
+      code: 'CFG108',
+      path: [...path, index],
+      message: `${whose} the scope ${quote(scope)}`,
+      help: didYouMean(scope, known),
+    })
+  })
+}
+
+function checkMethod({ report }: Linker, method: string, path: ConfigPath): void {
+  if (METHOD.test(method) && !NO_METHODS.has(method)) return
+  const upper = method.toUpperCase()
+  const help =
+    upper !== method && METHOD.test(upper) ? `methods are case-sensitive: did you mean ${quote(upper)}?` : undefined
+  report({ code: 'CFG104', path, message: `${quote(method)} is not a method that can be allowed or denied`, help })
+}
+
+/** Patterns are compared with the decoded path, so they are written decoded and never need an escape. */
+function patternFault(pattern: string): string | undefined {
+  if (!pattern.startsWith('/')) return 'a path pattern begins with a slash'
+  if (/[%?#\\;]/.test(pattern)) return 'a path pattern has no query, no escapes and none of ? # % ; \\'
+  const segments = pattern.slice(1).split('/')
+  for (const [index, segment] of segments.entries()) {
+    const isLast = index === segments.length - 1
+    if (segment === '' && !isLast) return 'a path pattern has no empty segment'
+    if (segment === '.' || segment === '..') return 'a path pattern has no "." or ".." segment'
+    if (segment === '**' && !isLast) return '"**" can only stand at the end'
+    if (segment.includes('*') && segment !== '*' && segment !== '**') return 'a star is a segment of its own'
+  }
+  return undefined
+}

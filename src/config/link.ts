@@ -1,0 +1,91 @@
+// Names become objects, and what takes more than one place of the file to judge is judged. Here calling clients and
+// resources; identity providers, places at our door, key sets and rules have files of their own.
+import type { CallingClient, InboundAuth, RasClient, Resource } from '../model.ts'
+import { checkTokenRef, isIssuer, linkIdps, type LinkedIdps } from './link-idps.ts'
+import { linkKeys } from './link-keys.ts'
+import { linkProxies } from './link-proxy.ts'
+import { checkClient, checkReach, type Linker } from './linker.ts'
+import type { ConfigPath } from './problem.ts'
+import type { ClientEntry, InboundAuthEntry, ResourceEntry } from './schema.ts'
+
+export interface Links extends LinkedIdps {
+  readonly clients: ReadonlyMap<string, CallingClient>
+  readonly resources: ReadonlyMap<string, Resource>
+}
+
+/** Everything that could be linked. It is a configuration only if nothing was reported. */
+export function link(linker: Linker): Links {
+  checkReach(linker, linker.draft.publicUrl, ['public_url'])
+  return { ...linkIdps(linker), clients: linkClients(linker), resources: linkResources(linker) }
+}
+
+function linkClients(linker: Linker): Map<string, CallingClient> {
+  const clients = new Map<string, CallingClient>()
+  for (const [name, entry] of linker.draft.clients) {
+    if (entry !== undefined) clients.set(name, linkClient(linker, name, entry))
+  }
+  return clients
+}
+
+function linkClient(linker: Linker, name: string, entry: ClientEntry): CallingClient {
+  const path = ['clients', name]
+  entry.subject_tokens.forEach((ref, index) => checkTokenRef(linker, ref, [...path, 'subject_tokens', index]))
+  const auth = entry.auth && linkInboundAuth(linker, entry.auth, [...path, 'auth'])
+  return { name, subjectTokens: new Set(entry.subject_tokens), auth }
+}
+
+function linkInboundAuth(linker: Linker, entry: InboundAuthEntry, path: ConfigPath): InboundAuth | undefined {
+  if (entry.method !== 'private_key_jwt') return entry
+  const keys = linkKeys(linker, entry, path)
+  if (keys !== undefined) return { method: entry.method, keys, algorithms: entry.algorithms }
+  const message = 'the public keys of this client are missing'
+  const help = 'give "jwks_uri" or "jwks"; a client has no metadata to discover them from'
+  linker.report({ code: 'CFG103', path, at: 'key', message, help })
+  return undefined
+}
+
+function linkResources(linker: Linker): Map<string, Resource> {
+  const proxies = linkProxies(linker)
+  const resources = new Map<string, Resource>()
+  for (const [name, entry] of linker.draft.resources) {
+    const resource = entry && linkResource(linker, name, entry)
+    if (resource !== undefined) resources.set(name, { ...resource, proxy: proxies.get(name) })
+  }
+  return resources
+}
+
+function linkResource(linker: Linker, name: string, entry: ResourceEntry): Omit<Resource, 'proxy'> | undefined {
+  const path = ['resources', name]
+  const { issuer, token_endpoint: tokenEndpoint, quirks } = entry.authorization_server
+  const serverPath = [...path, 'authorization_server']
+  checkReach(linker, issuer, [...serverPath, 'issuer'])
+  checkReach(linker, tokenEndpoint, [...serverPath, 'token_endpoint'])
+  if (quirks.send_resource && entry.resource === undefined) {
+    const message = 'a resource is to be sent, but none is named'
+    const help = 'give the resource its "resource", or leave "send_resource" out'
+    linker.report({ code: 'CFG112', path: [...serverPath, 'quirks', 'send_resource'], message, help })
+  }
+  const clientsByCaller = new Map<string, RasClient>()
+  for (const [caller, client] of Object.entries(entry.clients)) {
+    checkClient(linker, caller, [...path, 'clients', caller], 'key')
+    clientsByCaller.set(caller, client)
+  }
+  if (!isIssuer(issuer)) return undefined
+  return {
+    name,
+    kind: entry.kind,
+    authorizationServer: {
+      issuer,
+      tokenEndpoint,
+      quirks: {
+        sendScope: quirks.send_scope,
+        sendResource: quirks.send_resource,
+        idJagReuse: quirks.id_jag_reuse,
+      },
+    },
+    resource: entry.resource,
+    client: entry.client,
+    clientsByCaller,
+    scopes: entry.scopes,
+  }
+}

@@ -1,0 +1,179 @@
+// The shape of jagway.jsonc, strictly: what is not written here is not known. What needs more than one place of the file to
+// be judged stands in link.ts. A kind of resource is one more entry of `resourceSchema`, a section one more key of
+// `configSchema`.
+import * as v from 'valibot'
+import {
+  address,
+  algorithm,
+  badChoice,
+  clientId,
+  duration,
+  flag,
+  list,
+  name,
+  named,
+  object,
+  oneOf,
+  say,
+  scope,
+  secret,
+  someNamed,
+  someOf,
+  text,
+} from './parts.ts'
+import { endpointFault, issuerFault, originFault, resourceFault, upstreamFault } from './urls.ts'
+
+/** RFC 7517 section 5. Members that we do not know are allowed there, and so they are here. */
+const keySetSchema = v.looseObject(
+  {
+    keys: v.array(
+      v.record(v.string(), v.unknown(), say('CFG111', 'a key is an object')),
+      say('CFG111', 'a list of keys is expected here'),
+    ),
+  },
+  (issue) =>
+    issue.expected === 'Object'
+      ? say('CFG111', 'a key set { "keys": [ … ] } is expected here')
+      : say('CFG103', 'the key "keys" is missing here'),
+)
+
+/** How we authenticate at somebody else's token endpoint. */
+const outboundAuthSchema = v.variant(
+  'method',
+  [
+    object({ method: v.literal('client_secret_basic'), secret, encoding: v.optional(oneOf(['form', 'raw']), 'form') }),
+    object({ method: v.literal('client_secret_post'), secret }),
+    object({
+      method: v.literal('private_key_jwt'),
+      key: secret,
+      alg: algorithm,
+      audience: v.optional(oneOf(['issuer', 'token_endpoint']), 'issuer'),
+    }),
+    object({ method: v.literal('none') }),
+  ],
+  badChoice('method', ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none']),
+)
+
+/** How a calling client authenticates at ours. There is no `none`: a client without `auth` has no token endpoint. */
+const inboundAuthSchema = v.variant(
+  'method',
+  [
+    object({ method: v.literal('client_secret_basic'), secret }),
+    object({ method: v.literal('client_secret_post'), secret }),
+    object({
+      method: v.literal('private_key_jwt'),
+      jwks_uri: v.exactOptional(address(endpointFault)),
+      jwks: v.exactOptional(keySetSchema),
+      algorithms: v.optional(someOf(algorithm), ['ES256', 'RS256', 'PS256', 'EdDSA']),
+    }),
+  ],
+  badChoice('method', ['client_secret_basic', 'client_secret_post', 'private_key_jwt']),
+)
+
+export const idpSchema = object({
+  issuer: address(issuerFault),
+  token_endpoint: v.exactOptional(address(endpointFault)),
+  jwks_uri: v.exactOptional(address(endpointFault)),
+  jwks: v.exactOptional(keySetSchema),
+  claims: v.optional(object({ groups: v.exactOptional(text), tenant: v.exactOptional(text) }), {}),
+  tenants: v.exactOptional(someOf(text)),
+  id_token: v.optional(
+    object({
+      max_age: v.optional(duration('1m', '7d'), '1h'),
+      algorithms: v.optional(someOf(algorithm), ['RS256', 'ES256']),
+    }),
+    {},
+  ),
+  clients: someNamed(
+    object({ id: clientId, auth: outboundAuthSchema, edge_client: v.exactOptional(name) }),
+    'client of the IdP',
+  ),
+})
+
+export const clientSchema = object({
+  subject_tokens: someOf(text),
+  auth: v.exactOptional(inboundAuthSchema),
+})
+
+const rasClientSchema = object({ id: clientId, auth: outboundAuthSchema })
+
+const idJagResourceSchema = object({
+  kind: v.literal('id-jag'),
+  authorization_server: object({
+    issuer: address(issuerFault),
+    token_endpoint: v.exactOptional(address(endpointFault)),
+    quirks: v.optional(
+      object({
+        send_scope: v.optional(oneOf(['same', 'none']), 'same'),
+        send_resource: v.optional(flag, false),
+        id_jag_reuse: v.optional(flag, false),
+      }),
+      {},
+    ),
+  }),
+  resource: v.exactOptional(address(resourceFault)),
+  client: rasClientSchema,
+  clients: v.optional(named(rasClientSchema), {}),
+  scopes: list(scope),
+  proxy: v.exactOptional(
+    object({
+      path: v.exactOptional(text),
+      host: v.exactOptional(text),
+      upstream: address(upstreamFault),
+      request_headers: v.optional(list(text), []),
+      web_socket: v.optional(flag, false),
+    }),
+  ),
+})
+
+export const resourceSchema = v.variant('kind', [idJagResourceSchema], badChoice('kind', ['id-jag']))
+
+export const ruleSchema = object({
+  id: name,
+  effect: oneOf(['allow', 'deny']),
+  who: v.optional(
+    object({
+      users: v.exactOptional(someOf(text)),
+      groups: v.exactOptional(someOf(text)),
+      clients: v.exactOptional(someOf(name)),
+    }),
+    {},
+  ),
+  resources: v.exactOptional(someOf(name)),
+  scopes: v.exactOptional(someOf(scope)),
+  methods: v.exactOptional(someOf(text)),
+  paths: v.exactOptional(someOf(text)),
+})
+
+const cacheSchema = object({
+  max_ttl: v.optional(duration('1m', '1d'), '1h'),
+  refresh_before: v.optional(duration('0s', '15m'), '60s'),
+  sealing_keys: v.optional(
+    v.pipe(
+      someOf(secret),
+      v.maxLength(4, say('CFG104', 'four keys are enough: one that seals and three that still open')),
+    ),
+    [{ secret: 'JAGWAY_SEALING_KEY' }],
+  ),
+})
+
+export const configSchema = object({
+  $schema: v.exactOptional(v.string()),
+  version: v.literal(1, say('CFG104', 'version 1 is the only one there is')),
+  public_url: address(originFault),
+  idps: someNamed(idpSchema, 'identity provider'),
+  clients: someNamed(clientSchema, 'calling client'),
+  resources: someNamed(resourceSchema, 'resource'),
+  policy: object({ rules: v.array(ruleSchema, say('CFG104', 'a list [ … ] is expected here')) }),
+  cache: v.optional(cacheSchema, {}),
+  audit: v.optional(object({ sinks: v.optional(someOf(oneOf(['console'])), ['console']) }), {}),
+})
+
+export type ConfigFile = v.InferOutput<typeof configSchema>
+export type IdpEntry = v.InferOutput<typeof idpSchema>
+export type ClientEntry = v.InferOutput<typeof clientSchema>
+export type ResourceEntry = v.InferOutput<typeof resourceSchema>
+export type RuleEntry = v.InferOutput<typeof ruleSchema>
+export type OutboundAuthEntry = v.InferOutput<typeof outboundAuthSchema>
+export type InboundAuthEntry = v.InferOutput<typeof inboundAuthSchema>
+export type KeySetEntry = v.InferOutput<typeof keySetSchema>

@@ -1,0 +1,82 @@
+// Addresses as they may stand in a configuration. They are judged here and then used exactly as written: an issuer or an
+// audience that went through `new URL()` would come out with another slash or case than the other side compares with.
+
+// The characters of RFC 3986. Others (spaces, controls, backslashes, raw Unicode) are read differently by different parsers.
+const URI_CHARACTERS = /^[A-Za-z0-9\-._~:/?#[\]@!$&'()*+,;=%]+$/
+const MAX_LENGTH = 2_000
+
+/** What is wrong with an address, or undefined. */
+export type AddressFault = string | undefined
+
+/** An issuer identifier (RFC 8414 section 2): a URL without query and fragment. */
+export function issuerFault(text: string): AddressFault {
+  return endpointFault(text) ?? (text.includes('?') ? 'an issuer has no query (RFC 8414 section 2)' : undefined)
+}
+
+/** An endpoint or a document: an absolute http(s) URL, a query is allowed (RFC 6749 section 3.2). */
+export function endpointFault(text: string): AddressFault {
+  const fault = resourceFault(text)
+  if (fault !== undefined) return fault
+  if (!/^https?:\/\/[^/?]/.test(text)) return 'an absolute URL that begins with https:// is expected here'
+  if (!URL.canParse(text)) return 'this is not a URL'
+  const url = new URL(text)
+  // The URL parser drops an empty user, so the text itself is asked.
+  const authority = /^https?:\/\/([^/?]*)/.exec(text)?.[1] ?? ''
+  if (authority.includes('@') || url.username !== '' || url.password !== '')
+    return 'a URL must not carry a user or a password'
+  return undefined
+}
+
+/** A resource indicator (RFC 8707 section 2): an absolute URI without fragment. It is sent, never fetched. */
+export function resourceFault(text: string): AddressFault {
+  if (text.length > MAX_LENGTH) return `an address has at most ${MAX_LENGTH} characters`
+  if (!URI_CHARACTERS.test(text)) return 'an address has no spaces, control characters, quotes or letters outside ASCII'
+  if (text.includes('#')) return 'an address must not have a fragment'
+  if (!/^[A-Za-z][A-Za-z0-9+.-]*:./.test(text)) return 'an absolute address is expected here, with its scheme'
+  return undefined
+}
+
+/** The base of an API: what comes after it is appended as it is, so it must be in normal form and end without a slash. */
+export function upstreamFault(text: string): AddressFault {
+  const fault = endpointFault(text)
+  if (fault !== undefined) return fault
+  if (text.includes('?')) return 'an upstream has no query'
+  const { href, pathname } = new URL(text)
+  if (pathname.includes('//')) return 'an upstream has no empty path segment'
+  if (href !== text && href !== `${text}/`) return `an upstream is written in its normal form: ${href}`
+  return undefined
+}
+
+/** Our own address: the origin alone, for every path under it is ours to give. */
+export function originFault(text: string): AddressFault {
+  const fault = endpointFault(text)
+  if (fault !== undefined) return fault
+  const { origin } = new URL(text)
+  return origin === text
+    ? undefined
+    : `an origin alone is expected here, without a path or a slash at its end: ${origin}`
+}
+
+/**
+ * Whether a gateway may use this address at all. Local runs may use http and addresses, but only of this very machine;
+ * everything else is https to a name (T20, T60). The judgement is the URL parser's, which knows 0x7f.1 for 127.0.0.1.
+ */
+export function reachFault(text: string, local: boolean): AddressFault {
+  const { protocol, hostname } = new URL(text)
+  const host = hostname.replace(/\.$/, '')
+  const isLoopback = LOOPBACK_HOSTS.has(host)
+  if (isLoopback || host.endsWith('.localhost')) {
+    if (!local) return 'an address of this machine is for local runs only'
+    if (isLoopback || protocol === 'https:') return undefined
+  }
+  if (/^[\d.]+$/.test(host) || host.startsWith('[')) return 'a host name is expected here, not an IP address'
+  if (protocol !== 'https:') return 'https is required; http is for 127.0.0.1, [::1] and localhost in local runs'
+  return undefined
+}
+
+const LOOPBACK_HOSTS: ReadonlySet<string> = new Set(['127.0.0.1', '[::1]', 'localhost'])
+
+/** Whether a `public_url` says by itself that this is a local run: plain http to this machine. */
+export function isLoopbackHttp(text: string): boolean {
+  return originFault(text) === undefined && text.startsWith('http://') && reachFault(text, true) === undefined
+}

@@ -1,0 +1,157 @@
+// The door of `identity/`: who is asking. Makes the two proofs every later room requires: that a user stands behind a token
+// which this caller may present, and that a calling client is who it says. Nobody else can make them.
+import type { Config } from '../config/config.ts'
+import { BoundedMap } from '../lib/bounded-map.ts'
+import { err, ok, type Result } from '../lib/result.ts'
+import { Secret } from '../lib/secret.ts'
+import type { AuthenticatedClient, IdpClient, VerifiedAssertion } from '../model.ts'
+import type { Discovery } from '../oauth/metadata.ts'
+import type { Background, Clock, Fetch, ReplayGuard, Secrets } from '../ports.ts'
+import type { Refusal } from '../refusal.ts'
+import { authenticate, type ClientAuthRules, type TokenRequestHead } from './client-auth.ts'
+import type { AssertingClient } from './client-assertion.ts'
+import { verifyIdToken, type IdToken, type TrustedIdp } from './id-token.ts'
+import { createKeyProvider } from './jwks.ts'
+
+export interface Identity {
+  /** A proxied request: the bearer token says who the user is, and its audience who calls. */
+  verifyAtEdge(authorizationHeader: string | undefined): Promise<Result<VerifiedAssertion, Refusal>>
+  /** A subject token at the token endpoint, presented by a client that has authenticated. */
+  verifyForClient(token: string, client: AuthenticatedClient): Promise<Result<VerifiedAssertion, Refusal>>
+  authenticateClient(request: TokenRequestHead): Promise<Result<AuthenticatedClient, Refusal>>
+}
+
+export interface IdentityPorts {
+  readonly fetch: Fetch
+  readonly clock: Clock
+  readonly background: Background
+  readonly replay: ReplayGuard
+  readonly secrets: Secrets
+  readonly discovery: Discovery
+}
+
+/** What identity reads of the configuration. */
+export type IdentityConfig = Pick<Config, 'publicUrl' | 'idpsByIssuer' | 'clients'>
+
+const MAX_REMEMBERED = 2_000
+const REMEMBER_MS = 10 * 60_000
+
+/** A token that was verified a short while ago. What depends on time is compared again at every use. */
+interface Remembered {
+  readonly idToken: IdToken
+  readonly token: Secret
+  readonly untilMs: number
+  /** The answer at the edge, ready: there the caller follows from the token. */
+  readonly atEdge: Result<VerifiedAssertion, Refusal>
+}
+
+export function createIdentity(config: IdentityConfig, ports: IdentityPorts): Identity {
+  const { clock } = ports
+  const issuers = trustIssuers(config, ports)
+  const clientAuth = clientAuthRules(config, ports)
+  // By the exact text of the whole token; a digest or a prefix of it would only add ways to confuse two of them.
+  const remembered = new BoundedMap<string, Remembered>(MAX_REMEMBERED)
+
+  function recall(token: string): Remembered | undefined {
+    const entry = remembered.get(token)
+    if (entry === undefined) return undefined
+    const now = clock.now()
+    const { from, until } = entry.idToken.usable
+    if (now >= from && now < until && clock.millis() < entry.untilMs) return entry
+    remembered.delete(token)
+    return undefined
+  }
+
+  async function verify(token: string): Promise<Result<Remembered, Refusal>> {
+    const verified = await verifyIdToken(token, issuers, () => clock.now())
+    if (!verified.ok) return verified
+    const idToken = verified.value
+    const secret = new Secret(token)
+    const entry: Remembered = {
+      idToken,
+      token: secret,
+      // Not longer than its key: a withdrawn key must not live on in here.
+      untilMs: Math.min(clock.millis() + REMEMBER_MS, idToken.keyFreshUntilMs),
+      atEdge: assertAtEdge(idToken, secret),
+    }
+    remembered.set(token, entry)
+    return ok(entry)
+  }
+
+  return {
+    verifyAtEdge(authorizationHeader) {
+      // A remembered token was well-formed; only unknown ones are looked at closer.
+      const offered = authorizationHeader === undefined ? undefined : bearerValue(authorizationHeader)
+      if (offered === undefined) return Promise.resolve(err({ code: 'TOK100' }))
+      const known = recall(offered)
+      if (known !== undefined) return Promise.resolve(known.atEdge)
+      if (!BEARER_TOKEN.test(offered)) {
+        return Promise.resolve(err({ code: 'TOK101', detail: 'not exactly one bearer token' }))
+      }
+      return verify(offered).then((entry) => (entry.ok ? entry.value.atEdge : entry))
+    },
+
+    async verifyForClient(token, client) {
+      const known = recall(token)
+      const entry = known === undefined ? await verify(token) : ok(known)
+      if (!entry.ok) return entry
+      const { idToken, token: secret } = entry.value
+      // A-5: the IdP will only exchange it for the client it was issued to, and only its own callers may ask for that.
+      const mayPresent = config.clients.get(client.name)?.subjectTokens.has(idToken.idpClient.ref) === true
+      if (!mayPresent) return err({ code: 'CLI112', detail: `an ID token of ${idToken.idpClient.ref}` })
+      return ok(vouch(idToken, client, secret))
+    },
+
+    async authenticateClient(request) {
+      const proven = await authenticate(request, clientAuth)
+      return proven.ok ? ok(admit(proven.value)) : proven
+    },
+  }
+}
+
+/** RFC 6750 section 2.1 b64token. Two headers reach us as one, joined by a comma, which is not in it. */
+const BEARER_TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/
+
+/** What follows the Bearer scheme; undefined: another scheme, or nothing (RFC 9110 section 11.4, schemes have no case). */
+function bearerValue(header: string): string | undefined {
+  if (header.length <= 7 || header.slice(0, 7).toLowerCase() !== 'bearer ') return undefined
+  const value = header.charCodeAt(7) === 0x20 ? header.slice(7).trimStart() : header.slice(7)
+  return value === '' ? undefined : value
+}
+
+function assertAtEdge(idToken: IdToken, token: Secret): Result<VerifiedAssertion, Refusal> {
+  const { edgeClient, ref } = idToken.idpClient
+  if (edgeClient === undefined) return err({ code: 'TOK108', detail: `an ID token of ${ref}` })
+  return ok(vouch(idToken, admit({ name: edgeClient, method: 'edge' }), token))
+}
+
+/** The maker of the first proof. */
+function admit(client: Pick<AuthenticatedClient, 'name' | 'method'>): AuthenticatedClient {
+  return { name: client.name, method: client.method } as AuthenticatedClient
+}
+
+/** The maker of the second proof. */
+function vouch({ principal, idpClient }: IdToken, caller: AuthenticatedClient, token: Secret): VerifiedAssertion {
+  return { principal, caller, idpClient, token } as VerifiedAssertion
+}
+
+function trustIssuers(config: IdentityConfig, ports: IdentityPorts): ReadonlyMap<string, TrustedIdp> {
+  const issuers = new Map<string, TrustedIdp>()
+  for (const [issuer, idp] of config.idpsByIssuer) {
+    const clientsById = new Map<string, IdpClient>()
+    for (const client of idp.clients.values()) clientsById.set(client.id, client)
+    issuers.set(issuer, { idp, keys: createKeyProvider(idp.keys, idp.idToken.algorithms, ports), clientsById })
+  }
+  return issuers
+}
+
+function clientAuthRules(config: IdentityConfig, ports: IdentityPorts): ClientAuthRules {
+  const clients = new Map<string, AssertingClient>()
+  for (const [name, client] of config.clients) {
+    const { auth } = client
+    if (auth?.method !== 'private_key_jwt') continue
+    clients.set(name, { client, auth, keys: createKeyProvider(auth.keys, auth.algorithms, ports) })
+  }
+  const { clock, replay, secrets } = ports
+  return { issuer: config.publicUrl, clients, callers: config.clients, clock, replay, secrets }
+}
