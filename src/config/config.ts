@@ -61,15 +61,6 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
   const links = link(linker)
   const rules = linkRules(linker)
   const { cache, audit, publicUrl } = draft
-  if (cache !== undefined && cache.refresh_before >= cache.max_ttl) {
-    const message = 'a token would be refreshed before it is kept at all'
-    all.push({
-      code: 'CFG112',
-      path: ['cache', 'refresh_before'],
-      message,
-      help: '"refresh_before" must be shorter than "max_ttl"',
-    })
-  }
   const placed = [...problems, ...all.map((finding) => place(source, finding))]
   if (placed.length > 0 || cache === undefined || audit === undefined || publicUrl === undefined) {
     return err(inOrder(placed))

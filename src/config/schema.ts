@@ -79,7 +79,7 @@ export const idpSchema = object({
   tenants: v.exactOptional(someOf(text)),
   id_token: v.optional(
     object({
-      max_age: v.optional(duration('1m', '7d'), '1h'),
+      max_age: v.optional(duration('1s', '7d'), '1h'),
       algorithms: v.optional(someOf(algorithm), ['RS256', 'ES256']),
     }),
     {},
@@ -146,7 +146,7 @@ export const ruleSchema = object({
 })
 
 const cacheSchema = object({
-  max_ttl: v.optional(duration('1m', '1d'), '1h'),
+  max_ttl: v.optional(duration('1s', '1d'), '1h'),
   refresh_before: v.optional(duration('0s', '15m'), '60s'),
   sealing_keys: v.optional(
     v.pipe(

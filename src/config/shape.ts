@@ -40,15 +40,15 @@ export function readShape(value: unknown): Shape {
   let result = v.safeParse(configSchema, value)
   // valibot names only the first unknown key of an object. Each one found is taken out and the rest looked at again; it
   // also keeps an otherwise sound entry usable for what comes next.
-  for (;;) {
-    const unknown = (result.issues ?? []).flatMap((issue) => (isUnknownKey(issue) ? [issue] : []))
-    if (unknown.length === 0) break
-    for (const issue of unknown) {
+  for (let removed = true; removed;) {
+    removed = false
+    for (const issue of result.issues ?? []) {
       const last = issue.path?.at(-1)
+      if (!isUnknownKey(issue) || last?.type !== 'object' || !Object.hasOwn(last.input, last.key)) continue
       findings.push(toFinding(issue))
-      if (last?.type === 'object' && typeof last.key === 'string') Reflect.deleteProperty(last.input, last.key)
+      removed = Reflect.deleteProperty(last.input, last.key)
     }
-    result = v.safeParse(configSchema, value)
+    if (removed) result = v.safeParse(configSchema, value)
   }
   findings.push(...(result.issues ?? []).map(toFinding))
   return { draft: result.success ? toDraft(result.output) : salvage(value), findings }

@@ -1,8 +1,8 @@
-// The file as text: its tree with positions, its value, and the faults that are visible before any
-// meaning is: syntax, repeated keys, names that JavaScript treats as its own.
-import { createScanner, parseTree, type Node, type ParseError, type ParseErrorCode } from 'jsonc-parser'
-import { quote, type ConfigPath, type ConfigProblem, type Finding, type Span } from './problem.ts'
+// The file as text: its tree with positions, its value, and the faults that show before any meaning does: syntax, repeated
+// keys, names that JavaScript treats as its own.
+import { createScanner, parseTree, type Node, type ParseError } from 'jsonc-parser'
 import { toLines } from './frame.ts'
+import { quote, type ConfigPath, type ConfigProblem, type Finding, type Span } from './problem.ts'
 
 /** Deeper than any configuration; keeps the recursion below bounded. */
 const MAX_DEPTH = 32
@@ -149,7 +149,7 @@ function tooDeepAt(text: string): number | undefined {
 // jsonc-parser declares these as const enums, which a compiler that looks at one file at a time cannot read.
 const TOKEN = { openBrace: 1, closeBrace: 2, openBracket: 3, closeBracket: 4, endOfFile: 17 }
 
-const SYNTAX_WORDS: Readonly<Partial<Record<ParseErrorCode | number, string>>> = {
+const SYNTAX_WORDS: Readonly<Record<number, string>> = {
   1: 'this is not a JSON value',
   2: 'this is not a JSON number',
   3: 'a key in double quotes is expected here',

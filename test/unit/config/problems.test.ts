@@ -1,0 +1,626 @@
+// Every kind of fault, each in the place where it must be shown.
+import { describe, expect, it } from 'vitest'
+import { broken, EXAMPLE, problemsOf } from './example.ts'
+
+/** What is broken, how, and what must be said about it. */
+type Case = readonly [sentence: string, piece: string, replacement: string, code: string, words: string, help?: string]
+
+const PRIVATE_JWT = (keys: string): string => `"auth": { "method": "private_key_jwt", ${keys} }`
+const BOT_AUTH = '"auth": { "method": "client_secret_basic", "secret": { "secret": "BOT" } }'
+const RULE = '{ "id": "all", "effect": "allow", "resources": ["tasks"], "scopes": ["read"] }'
+const PROXY = '"proxy": { "path": "/r/tasks", "upstream": "https://api.tasks.example" }'
+const ISSUER = '"issuer": "https://idp.example"'
+
+const cases: Readonly<Record<string, readonly Case[]>> = {
+  'the form of the file': [
+    ['refuses a value that is not JSON', '"version": 1', '"version": ›one', 'CFG100', 'not a JSON value'],
+    [
+      'refuses a missing comma',
+      '"version": 1,\n  "public_url"',
+      '"version": 1\n  ›"public_url"',
+      'CFG100',
+      'a comma is expected',
+    ],
+    ['refuses a string that does not end', '"id": "gw"', '"id": ›"gw\n', 'CFG100', 'not closed'],
+    [
+      'refuses a key that stands twice',
+      ISSUER,
+      `${ISSUER}, ›${ISSUER}`,
+      'CFG101',
+      '"issuer" stands here a second time',
+    ],
+    [
+      'refuses a key it does not know and guesses',
+      ISSUER,
+      '›"isuer": "x", ' + ISSUER,
+      'CFG102',
+      '"isuer"',
+      'did you mean "issuer"?',
+    ],
+    ['refuses a section it does not know', '"version": 1', '"version": 1, ›"plugins": {}', 'CFG102', '"plugins"'],
+    [
+      'says what is missing at the object it is missing from',
+      '"main": {\n      "issuer": "https://idp.example",',
+      '›"main": {',
+      'CFG103',
+      '"issuer" is missing',
+    ],
+    ['says what is missing from a rule in the list', RULE, '›{ "id": "all" }', 'CFG103', '"effect" is missing'],
+    ['refuses another version', '"version": 1', '"version": ›2', 'CFG104', 'version 1 is the only one'],
+    ['refuses a list where an object belongs', '"policy": {', '"cache": ›[], "policy": {', 'CFG104', 'an object'],
+    [
+      'refuses a list where names belong',
+      '"clients": {\n    "people"',
+      '"clients": ›[], "x": {\n    "people"',
+      'CFG104',
+      'an object',
+    ],
+    ['refuses an object where a list belongs', '"scopes": ["read", "write"]', '"scopes": ›{}', 'CFG104', 'a list'],
+    ['refuses a number where a string belongs', '"id": "gw"', '"id": ›7', 'CFG104', 'a string'],
+    [
+      'refuses a word that is none of the choices and guesses',
+      '"effect": "allow"',
+      '"effect": ›"alow"',
+      'CFG104',
+      '"allow", "deny"',
+      'did you mean "allow"?',
+    ],
+    [
+      'refuses an unknown method of authentication and guesses',
+      '"method": "client_secret_basic"',
+      '"method": ›"client_secret_basics"',
+      'CFG104',
+      '"client_secret_post"',
+      'did you mean "client_secret_basic"?',
+    ],
+    [
+      'misses the method of authentication',
+      '"auth": { "method": "none" }, "edge',
+      '›"auth": {}, "edge',
+      'CFG103',
+      '"method" is missing',
+    ],
+    [
+      'refuses a key of another method of authentication',
+      '"auth": { "method": "none" }, "edge',
+      '"auth": { "method": "none", ›"alg": "ES256" }, "edge',
+      'CFG102',
+      '"alg"',
+    ],
+    [
+      'refuses a client without authentication at our token endpoint',
+      BOT_AUTH,
+      '"auth": { "method": ›"none" }',
+      'CFG104',
+      'client_secret_basic',
+    ],
+    ['refuses a kind of resource it does not know', '"kind": "id-jag"', '"kind": ›"api-key"', 'CFG104', '"id-jag"'],
+    [
+      'refuses a symmetric algorithm',
+      ISSUER,
+      ISSUER + ', "id_token": { "algorithms": ["ES256", ›"HS256"] }',
+      'CFG104',
+      'one of',
+      'did you mean',
+    ],
+    ['refuses an empty condition', '"resources": ["tasks"], ', '"resources": ›[], ', 'CFG103', 'at least one'],
+    [
+      'refuses a file without identity providers',
+      '"idps": {',
+      '"idps": ›{}, "x": {',
+      'CFG103',
+      'at least one identity provider',
+    ],
+    [
+      'refuses a list with one thing twice',
+      '"scopes": ["read", "write"]',
+      '"scopes": ["read", "write", ›"read"]',
+      'CFG109',
+      'a second time',
+    ],
+    [
+      'refuses a scope with a space',
+      '"scopes": ["read", "write"]',
+      '"scopes": ["read", ›"write all", "write"]',
+      'CFG104',
+      'one scope',
+    ],
+    [
+      'refuses a control character in text',
+      ISSUER,
+      ISSUER + ', "claims": { "groups": ›"a\\u0000b" }',
+      'CFG104',
+      'control characters',
+    ],
+  ],
+  durations: [
+    [
+      'refuses a duration without a unit',
+      '"policy": {',
+      '"cache": { "max_ttl": ›"3600" }, "policy": {',
+      'CFG104',
+      '"1h"',
+    ],
+    ['refuses a duration as a number', '"policy": {', '"cache": { "max_ttl": ›3600 }, "policy": {', 'CFG104', '"1h"'],
+    [
+      'refuses a duration beyond its bound',
+      '"policy": {',
+      '"cache": { "max_ttl": ›"2d" }, "policy": {',
+      'CFG104',
+      'between 1m and 1d',
+    ],
+    [
+      'refuses a refresh before the token is kept at all',
+      '"policy": {',
+      '"cache": { "max_ttl": "5m", "refresh_before": ›"300s" }, "policy": {',
+      'CFG112',
+      'refreshed before',
+    ],
+  ],
+  names: [
+    ['refuses a name with a slash', '"main": {', '›"main/eu": {', 'CFG105', '"main/eu"'],
+    ['refuses a name that begins with a dot', '"tasks": {', '›".tasks": {', 'CFG105', '".tasks"'],
+    ['refuses __proto__ as the name of a client', '"bot": {', '›"__proto__": {', 'CFG105', '"__proto__"'],
+    [
+      'refuses constructor as the name of an identity provider',
+      '"idps": {',
+      '"idps": { ›"constructor": {},',
+      'CFG105',
+      '"constructor"',
+    ],
+    [
+      'refuses prototype as a key anywhere',
+      '"effect": "allow"',
+      '"effect": "allow", ›"prototype": {}',
+      'CFG105',
+      '"prototype"',
+    ],
+  ],
+  secrets: [
+    [
+      'refuses a secret written down',
+      '{ "secret": "BOT" }',
+      '›"hunter2-hunter2"',
+      'CFG106',
+      '{ "secret": "NAME" }',
+      'wrangler secret put',
+    ],
+    [
+      'refuses a secret written down in a reference',
+      '{ "secret": "BOT" }',
+      '{ "secret": ›"hunter2-hunter2" }',
+      'CFG106',
+      'not the name of a secret',
+      'wrangler secret put',
+    ],
+    [
+      'refuses a reference of another kind',
+      '{ "secret": "BOT" }',
+      '{ "secret": "BOT", ›"env": "hunter2-hunter2" }',
+      'CFG106',
+      '{ "secret": "NAME" }',
+    ],
+    [
+      'refuses the name of another binding',
+      '{ "secret": "BOT" }',
+      '{ "secret": ›"TOKENS" }',
+      'CFG105',
+      'another binding',
+    ],
+  ],
+  addresses: [
+    ['refuses an address that is none', '"https://idp.example"', '›"idp.example"', 'CFG107', 'with its scheme'],
+    ['refuses a scheme that is not http', '"https://idp.example"', '›"ftp://idp.example"', 'CFG107', 'https://'],
+    ['refuses an issuer with a query', '"https://idp.example"', '›"https://idp.example?a=b"', 'CFG107', 'no query'],
+    ['refuses a fragment', '"https://idp.example"', '›"https://idp.example#a"', 'CFG107', 'fragment'],
+    ['refuses a user in an address', '"https://idp.example"', '›"https://ann@idp.example"', 'CFG107', 'a user'],
+    ['refuses an empty user in an address', '"https://idp.example"', '›"https://@idp.example"', 'CFG107', 'a user'],
+    ['refuses a space in an address', '"https://idp.example"', '›"https://idp.example /x"', 'CFG107', 'no spaces'],
+    [
+      'refuses a backslash in an address',
+      '"https://idp.example"',
+      '›"https://idp.example\\\\@evil.example"',
+      'CFG107',
+      'no spaces',
+    ],
+    ['refuses a line break in an address', '"https://idp.example"', '›"https://idp.example\\n"', 'CFG107', 'control'],
+    ['refuses plain http', '"https://idp.example"', '›"http://idp.example"', 'CFG107', 'https is required'],
+    [
+      'refuses this machine outside local runs',
+      '"https://idp.example"',
+      '›"https://127.0.0.1:9000"',
+      'CFG107',
+      'local runs only',
+    ],
+    [
+      'refuses localhost outside local runs',
+      '"https://idp.example"',
+      '›"https://localhost"',
+      'CFG107',
+      'local runs only',
+    ],
+    ['refuses an IPv4 address', '"https://idp.example"', '›"https://192.0.2.7"', 'CFG107', 'not an IP address'],
+    [
+      'refuses an IPv4 address spelled otherwise',
+      '"https://idp.example"',
+      '›"https://0xa9.0xfe.0xa9fe"',
+      'CFG107',
+      'not an IP address',
+    ],
+    [
+      'refuses an IPv6 address',
+      '"https://as.tasks.example"',
+      '›"https://[2001:db8::1]"',
+      'CFG107',
+      'not an IP address',
+    ],
+    [
+      'refuses an IPv4 address inside an IPv6 address',
+      '"https://as.tasks.example"',
+      '›"https://[::ffff:127.0.0.1]"',
+      'CFG107',
+      'not an IP address',
+    ],
+    [
+      'refuses plain http for a token endpoint',
+      ISSUER,
+      ISSUER + ', "token_endpoint": ›"http://idp.example/token"',
+      'CFG107',
+      'https is required',
+    ],
+    [
+      'refuses plain http for keys',
+      ISSUER,
+      ISSUER + ', "jwks_uri": ›"http://idp.example/jwks"',
+      'CFG107',
+      'https is required',
+    ],
+    [
+      'refuses plain http for an upstream',
+      '"https://api.tasks.example"',
+      '›"http://api.tasks.example"',
+      'CFG107',
+      'https is required',
+    ],
+    [
+      'refuses a public URL with a path',
+      '"https://gw.example"',
+      '›"https://gw.example/gateway"',
+      'CFG107',
+      'an origin alone',
+    ],
+    [
+      'refuses a public URL with a slash at its end',
+      '"https://gw.example"',
+      '›"https://gw.example/"',
+      'CFG107',
+      'https://gw.example',
+    ],
+    [
+      'refuses a public URL in upper case',
+      '"https://gw.example"',
+      '›"https://GW.example"',
+      'CFG107',
+      'https://gw.example',
+    ],
+    [
+      'refuses an upstream with a query',
+      '"https://api.tasks.example"',
+      '›"https://api.tasks.example/v1?a=b"',
+      'CFG107',
+      'no query',
+    ],
+    [
+      'refuses an upstream that is not in normal form',
+      '"https://api.tasks.example"',
+      '›"https://api.tasks.example/a/../b"',
+      'CFG107',
+      'https://api.tasks.example/b',
+    ],
+    [
+      'refuses a resource with a fragment',
+      '"kind": "id-jag"',
+      '"resource": ›"https://api.example/#a", "kind": "id-jag"',
+      'CFG107',
+      'fragment',
+    ],
+  ],
+  references: [
+    [
+      'refuses an identity provider that is not there',
+      '"people": { "subject_tokens": ["main/gateway"]',
+      '"people": { "subject_tokens": ["main/gateway", ›"mian/gateway"]',
+      'CFG108',
+      '"mian"',
+      'did you mean "main/gateway"?',
+    ],
+    [
+      'refuses a client of an identity provider that is not there',
+      '"people": { "subject_tokens": ["main/gateway"]',
+      '"people": { "subject_tokens": ["main/gateway", ›"main/gatway"]',
+      'CFG108',
+      'no client "gatway"',
+      'did you mean "main/gateway"?',
+    ],
+    [
+      'refuses a reference that is not one',
+      '"people": { "subject_tokens": ["main/gateway"]',
+      '"people": { "subject_tokens": ["main/gateway", ›"gateway"]',
+      'CFG108',
+      '"idp/client" is expected',
+    ],
+    [
+      'does not find names that every object has',
+      '"people": { "subject_tokens": ["main/gateway"]',
+      '"people": { "subject_tokens": ["main/gateway", ›"main/toString"]',
+      'CFG108',
+      'no client "toString"',
+    ],
+    [
+      'refuses an edge client that is not there',
+      '"edge_client": "people"',
+      '"edge_client": ›"poeple"',
+      'CFG108',
+      'no client "poeple"',
+      'did you mean "people"?',
+    ],
+    [
+      'refuses an edge client that may not present those ID tokens',
+      '"edge_client": "people"',
+      '"edge_client": "people" }, "other": { "id": "gw2", "auth": { "method": "none" }, "edge_client": ›"bot"',
+      'CFG112',
+      'may not present ID tokens of "main/other"',
+    ],
+    [
+      'refuses a registration for a client that is not there',
+      '"kind": "id-jag"',
+      '"clients": { ›"bott": { "id": "x", "auth": { "method": "none" } } }, "kind": "id-jag"',
+      'CFG108',
+      'no client "bott"',
+      'did you mean "bot"?',
+    ],
+    [
+      'refuses a client that is not there in a rule',
+      '"effect": "allow"',
+      '"effect": "allow", "who": { "clients": ["people", ›"Bot"] }',
+      'CFG108',
+      'no client "Bot"',
+      'did you mean "bot"?',
+    ],
+    [
+      'refuses a resource that is not there in a rule',
+      '"resources": ["tasks"]',
+      '"resources": ["tasks", ›"taks"]',
+      'CFG108',
+      'no resource "taks"',
+      'did you mean "tasks"?',
+    ],
+    [
+      'refuses a scope that no resource of the rule has',
+      '"scopes": ["read"]',
+      '"scopes": ["read", ›"raed"]',
+      'CFG108',
+      'the scope "raed"',
+      'did you mean "read"?',
+    ],
+    [
+      'refuses a user of an identity provider that is not there',
+      '"effect": "allow"',
+      '"effect": "allow", "who": { "users": [›"okta/ann"] }',
+      'CFG108',
+      'no identity provider "okta"',
+    ],
+    [
+      'refuses a user without a subject',
+      '"effect": "allow"',
+      '"effect": "allow", "who": { "users": [›"main/"] }',
+      'CFG108',
+      'the subject is missing',
+    ],
+  ],
+  'what must be unique': [
+    [
+      'refuses two rules with one id',
+      RULE,
+      `${RULE}, { "id": ›"all", "effect": "deny" }`,
+      'CFG109',
+      'two rules with the id "all"',
+    ],
+    [
+      'refuses two identity providers with one issuer',
+      '"main": {',
+      '"other": { "issuer": "https://idp.example", "clients": { "c": { "id": "c", "auth": { "method": "none" } } } }, "main": {',
+      'CFG109',
+      'one issuer',
+    ],
+    [
+      'refuses two clients of an identity provider with one id',
+      '"id": "gw", "auth": { "method": "none" }',
+      '"id": "gw", "auth": { "method": "none" } }, "other": { "id": ›"gw", "auth": { "method": "none" }',
+      'CFG109',
+      'one id',
+      '"gateway" has this id',
+    ],
+  ],
+  'places at our door': [
+    ['refuses a path that is not absolute', '"/r/tasks"', '›"r/tasks"', 'CFG110', 'a path such as'],
+    ['refuses the root', '"/r/tasks"', '›"/"', 'CFG110', 'a path such as'],
+    ['refuses a slash at the end', '"/r/tasks"', '›"/r/tasks/"', 'CFG110', 'a path such as'],
+    ['refuses a dot segment', '"/r/tasks"', '›"/r/../admin"', 'CFG110', 'a path such as'],
+    ['refuses an escape', '"/r/tasks"', '›"/r/%74asks"', 'CFG110', 'a path such as'],
+    ['refuses our token endpoint', '"/r/tasks"', '›"/token"', 'CFG110', 'what begins with /token is ours'],
+    ['refuses a place under our well-known documents', '"/r/tasks"', '›"/.well-known/tasks"', 'CFG110', 'is ours'],
+    ['refuses a place under our pages', '"/r/tasks"', '›"/admin/tasks"', 'CFG110', 'is ours'],
+    ['refuses a host with a port', '"path": "/r/tasks"', '"host": ›"tasks.example:8443"', 'CFG110', 'a host name'],
+    ['refuses a host in upper case', '"path": "/r/tasks"', '"host": ›"Tasks.example"', 'CFG110', 'a host name'],
+    ['refuses an IP address as a host', '"path": "/r/tasks"', '"host": ›"192.0.2.7"', 'CFG110', 'a host name'],
+    ['refuses our own host', '"path": "/r/tasks"', '"host": ›"gw.example"', 'CFG110', 'the host of "public_url"'],
+    [
+      'refuses a path and a host together',
+      '"path": "/r/tasks"',
+      '"path": "/r/tasks", ›"host": "tasks.example"',
+      'CFG112',
+      'not both',
+    ],
+    ['misses the place', '"proxy": { "path": "/r/tasks", ', '›"proxy": { ', 'CFG103', '"path" or the key "host"'],
+    [
+      'refuses to pass the caller’s credentials on',
+      PROXY,
+      PROXY.replace(' }', ', "request_headers": ["x-ok", ›"Authorization"] }'),
+      'CFG104',
+      '"authorization" is never passed on',
+    ],
+    [
+      'refuses to pass on what proxies vouch for',
+      PROXY,
+      PROXY.replace(' }', ', "request_headers": [›"X-Forwarded-User"] }'),
+      'CFG104',
+      'never passed on',
+    ],
+    [
+      'refuses a header name with an underscore',
+      PROXY,
+      PROXY.replace(' }', ', "request_headers": [›"x_user"] }'),
+      'CFG104',
+      'a header name',
+    ],
+  ],
+  keys: [
+    [
+      'refuses keys given twice',
+      ISSUER,
+      ISSUER + ', "jwks_uri": "https://idp.example/jwks", ›"jwks": { "keys": [{ "kty": "EC" }] }',
+      'CFG112',
+      'given twice',
+    ],
+    [
+      'refuses a client without keys',
+      BOT_AUTH,
+      '›"auth": { "method": "private_key_jwt" }',
+      'CFG103',
+      'the public keys of this client are missing',
+    ],
+    ['refuses an empty key set', BOT_AUTH, PRIVATE_JWT('"jwks": { "keys": ›[] }'), 'CFG111', 'verifies nothing'],
+    [
+      'refuses a private key',
+      BOT_AUTH,
+      PRIVATE_JWT('"jwks": { "keys": [{ "kty": "EC", ›"d": "hunter2-hunter2" }] }'),
+      'CFG111',
+      'private member "d"',
+    ],
+    [
+      'refuses a symmetric key',
+      BOT_AUTH,
+      PRIVATE_JWT('"jwks": { "keys": [{ "kty": "oct", ›"k": "hunter2-hunter2" }] }'),
+      'CFG111',
+      'private member "k"',
+    ],
+    ['refuses a key without a type', BOT_AUTH, PRIVATE_JWT('"jwks": { "keys": [›{ "kid": "a" }] }'), 'CFG111', '"kty"'],
+    [
+      'refuses two keys with one kid',
+      BOT_AUTH,
+      PRIVATE_JWT('"jwks": { "keys": [{ "kty": "EC", "kid": "a" }, { "kty": "RSA", "kid": ›"a" }] }'),
+      'CFG109',
+      '"kid" "a"',
+    ],
+    ['refuses a key set that is none', BOT_AUTH, PRIVATE_JWT('"jwks": ›"https://x.example"'), 'CFG111', 'a key set'],
+  ],
+  rules: [
+    [
+      'refuses a method in lower case',
+      '"effect": "allow"',
+      '"effect": "allow", "methods": ["GET", ›"post"]',
+      'CFG104',
+      '"post"',
+      'did you mean "POST"?',
+    ],
+    ['refuses CONNECT', '"effect": "allow"', '"effect": "allow", "methods": [›"CONNECT"]', 'CFG104', '"CONNECT"'],
+    [
+      'refuses a path pattern without a slash',
+      '"effect": "allow"',
+      '"effect": "allow", "paths": [›"v1/*"]',
+      'CFG104',
+      'begins with a slash',
+    ],
+    [
+      'refuses a path pattern with an escape',
+      '"effect": "allow"',
+      '"effect": "allow", "paths": [›"/a%2Fb"]',
+      'CFG104',
+      'no escapes',
+    ],
+    [
+      'refuses a path pattern with a query',
+      '"effect": "allow"',
+      '"effect": "allow", "paths": [›"/a?b"]',
+      'CFG104',
+      'no query',
+    ],
+    [
+      'refuses a path pattern with a dot segment',
+      '"effect": "allow"',
+      '"effect": "allow", "paths": [›"/a/../b"]',
+      'CFG104',
+      '".."',
+    ],
+    [
+      'refuses a path pattern with an empty segment',
+      '"effect": "allow"',
+      '"effect": "allow", "paths": [›"/a//b"]',
+      'CFG104',
+      'empty segment',
+    ],
+    [
+      'refuses two stars in the middle',
+      '"effect": "allow"',
+      '"effect": "allow", "paths": [›"/a/**/b"]',
+      'CFG104',
+      'at the end',
+    ],
+    [
+      'refuses a star that is only part of a segment',
+      '"effect": "allow"',
+      '"effect": "allow", "paths": [›"/a/b*"]',
+      'CFG104',
+      'a segment of its own',
+    ],
+  ],
+  contradictions: [
+    ['refuses tenants that no claim names', ISSUER, ISSUER + ', ›"tenants": ["acme"]', 'CFG112', 'no claim names them'],
+    [
+      'refuses to send a resource that is not named',
+      '"issuer": "https://as.tasks.example"',
+      '"issuer": "https://as.tasks.example", "quirks": { "send_resource": ›true }',
+      'CFG112',
+      'none is named',
+    ],
+  ],
+}
+
+for (const [family, rows] of Object.entries(cases)) {
+  describe(`parseConfig(): ${family}`, () => {
+    it.each(rows.map((row) => [row[0], row] as const))('%s', (_sentence, row) => {
+      const [, piece, replacement, code, words, help] = row
+      const { text, line, column } = broken(piece, replacement)
+      const [problem, ...further] = problemsOf(text).filter((found) => found.code === code)
+      expect(problem).toMatchObject({ code, severity: 'error', fileName: 'jagway.jsonc' })
+      expect(problem?.message).toContain(words)
+      if (help !== undefined) expect(problem?.help).toContain(help)
+      if (replacement.includes('›')) expect(`${problem?.line}:${problem?.column}`).toBe(`${line}:${column}`)
+      expect(further).toEqual([])
+    })
+  })
+}
+
+describe('parseConfig(): the example', () => {
+  it('has no problem, so that each case above has the one it makes', () => {
+    expect(problemsOf(EXAMPLE)).toEqual([])
+  })
+
+  it('counts lines and columns from one, whatever ends the lines', () => {
+    const { text } = broken('"version": 1', '"version": 2')
+    for (const ended of [text, text.replaceAll('\n', '\r\n'), text.replaceAll('\n', '\r')]) {
+      expect(problemsOf(ended)).toMatchObject([{ line: 2, column: 14, length: 1 }])
+    }
+  })
+})
