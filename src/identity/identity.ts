@@ -115,7 +115,7 @@ const BEARER_TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/
 /** What follows the Bearer scheme; undefined: another scheme, or nothing (RFC 9110 section 11.4, schemes have no case). */
 function bearerValue(header: string): string | undefined {
   if (header.length <= 7 || header.slice(0, 7).toLowerCase() !== 'bearer ') return undefined
-  const value = header.charCodeAt(7) === 0x20 ? header.slice(7).trimStart() : header.slice(7)
+  const value = header.charCodeAt(7) === 0x20 ? header.slice(7).replace(/^ +/, '') : header.slice(7)
   return value === '' ? undefined : value
 }
 

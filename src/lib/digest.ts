@@ -13,7 +13,10 @@ export function encodeFields(fields: readonly Field[]): string {
   for (const field of fields) {
     if (field === undefined) text += '-;'
     else if (typeof field === 'string') text += `${field.length}:${field}`
-    else text += `[${field.length}]${encodeFields([...new Set(field)].toSorted())}`
+    else {
+      const members = [...new Set(field)].toSorted()
+      text += `[${members.length}]${encodeFields(members)}`
+    }
   }
   return text
 }

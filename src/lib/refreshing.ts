@@ -77,6 +77,8 @@ export class Refreshing<T, P> {
       const landed = await withDeadline(running.promise, this.#bounds.deadlineMs)
       if (landed !== undefined) return landed
       if (this.#flight === running) this.#flight = undefined
+      // The first of those who waited in vain leads anew, the others follow.
+      return this.#reload()
     }
     const flight: Flight<T, P> = { promise: this.#run(), startedAt: this.#millis() }
     this.#flight = flight
