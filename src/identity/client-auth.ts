@@ -16,7 +16,7 @@ export interface FormParameters {
 export interface TokenRequestHead {
   readonly authorization: string | undefined
   /** Parameters of the body that were sent once, strictly decoded. */
-  readonly form: { get(name: string): string | undefined }
+  readonly form: FormParameters
 }
 
 export interface ClientAuthRules extends AssertionRules {

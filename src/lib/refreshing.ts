@@ -59,6 +59,8 @@ export class Refreshing<T, P> {
 
   /** Asks the source although the value is fresh, because something was not in it; bounded by the cool-downs. */
   renew(): Promise<Result<T, P>> | Result<T, P> {
+    // A renewal under way answers all who want one: the old value is what they could not use.
+    if (this.#flight !== undefined) return this.#reload()
     const now = this.#millis()
     if (now - this.#renewedAt < this.#bounds.renewCooldownMs) return this.get()
     if (this.#failure !== undefined && now - this.#failure.at < this.#bounds.failureCooldownMs) return this.get()

@@ -56,6 +56,7 @@ export function toTokenError(refusal: Refusal, context: AnswerContext, basic: bo
   const { status, error } = toTokenVoice(refusal.code)
   const headers = refusalHeaders(refusal)
   if (status === 401 && basic) headers['www-authenticate'] = 'Basic realm="jagway", charset="UTF-8"'
+  if (status === 405) headers['allow'] = 'POST'
   const body = {
     error,
     error_description: describe(refusal),

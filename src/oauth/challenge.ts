@@ -33,16 +33,24 @@ export interface ForeignChallenge {
   readonly maxAgeSeconds: number | undefined
 }
 
-const PARAMETER = /([a-zA-Z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))/g
+/** A parameter, or a word without a value: that is a scheme (RFC 9110 section 11.6.1). */
+const PART = /([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+)))?/g
 const MAX_HEADER_LENGTH = 4096
 
 /** Reads the members of the first Bearer or DPoP challenge; anything odd is left out. */
 export function parseWwwAuthenticate(header: string | null): ForeignChallenge {
   const nothing: ForeignChallenge = { error: undefined, scopes: [], acrValues: undefined, maxAgeSeconds: undefined }
-  if (header === null || header.length > MAX_HEADER_LENGTH || !/(?:^|[\s,])(?:bearer|dpop)\s/i.test(header)) return nothing
+  if (header === null || header.length > MAX_HEADER_LENGTH) return nothing
   const members = new Map<string, string>()
-  for (const [, name, quoted, plain] of header.matchAll(PARAMETER)) {
-    if (name !== undefined && !members.has(name.toLowerCase())) members.set(name.toLowerCase(), quoted ?? plain ?? '')
+  let isOurs = false
+  for (const [, name = '', quoted, plain] of header.matchAll(PART)) {
+    const value = quoted ?? plain
+    if (value !== undefined) {
+      if (isOurs && !members.has(name.toLowerCase())) members.set(name.toLowerCase(), value)
+      continue
+    }
+    if (isOurs) break
+    isOurs = /^(?:bearer|dpop)$/i.test(name)
   }
   const error = members.get('error')
   const maxAge = members.get('max_age')

@@ -35,6 +35,14 @@ export function decodeCompactJwt(token: string): Result<CompactJwt, JwtProblem> 
   return ok({ header: header.value, payload: payload.value })
 }
 
+/** Whether a text has the form of an encrypted JWT (RFC 7516 section 7.1), which only its recipient can read. */
+export function isEncryptedJwt(token: string): boolean {
+  const segments = token.split('.')
+  if (segments.length !== 5 || !segments.every((segment) => fromBase64Url(segment).ok)) return false
+  const header = decodeSegment(segments[0] ?? '')
+  return header.ok && typeof header.value['enc'] === 'string'
+}
+
 function decodeSegment(segment: string): Result<JsonObject, string> {
   const bytes = fromBase64Url(segment)
   if (!bytes.ok) return err('not canonical base64url')

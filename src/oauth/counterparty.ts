@@ -43,16 +43,32 @@ export type Send = (fetch: (url: string, init: RequestInit) => Promise<Response>
  */
 export async function call(fetch: Fetch, send: Send, limits: CallLimits): Promise<Result<Answer, CallProblem>> {
   const abort = new AbortController()
-  const timer = setTimeout(() => abort.abort(), limits.timeoutMs)
-  const timedOut: CallProblem = { kind: 'timeout', detail: `no complete answer within ${limits.timeoutMs} ms` }
+  let timer: ReturnType<typeof setTimeout> | undefined
+  // Raced, not left to the signal alone: whether a body that has begun still hears of it is the platform's business.
+  const late = new Promise<Result<never, CallProblem>>((resolve) => {
+    timer = setTimeout(() => {
+      resolve(err({ kind: 'timeout', detail: `no complete answer within ${limits.timeoutMs} ms` }))
+      abort.abort()
+    }, limits.timeoutMs)
+  })
+  const request = (url: string, init: RequestInit): Promise<Response> =>
+    fetch(new Request(url, { ...init, redirect: 'manual', signal: abort.signal }))
   try {
-    const response = await send((url, init) => fetch(new Request(url, { ...init, redirect: 'manual', signal: abort.signal })))
-    const answer = await judge(response, limits.maxBytes)
-    return abort.signal.aborted ? err(timedOut) : answer
-  } catch {
-    return err(abort.signal.aborted ? timedOut : { kind: 'unreachable', detail: 'the connection failed' })
+    return await Promise.race([late, sendAndJudge(send, request, limits.maxBytes)])
   } finally {
     clearTimeout(timer)
+  }
+}
+
+async function sendAndJudge(
+  send: Send,
+  request: Parameters<Send>[0],
+  maxBytes: number,
+): Promise<Result<Answer, CallProblem>> {
+  try {
+    return await judge(await send(request), maxBytes)
+  } catch {
+    return err({ kind: 'unreachable', detail: 'the connection failed' })
   }
 }
 

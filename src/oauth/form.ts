@@ -65,7 +65,7 @@ export function parseForm(text: string): Result<Form, Refusal> {
     if (name === undefined || value === undefined || name === '') return err({ code: 'CLI100', detail: 'a malformed parameter' })
     const known = values.get(name)
     if (known === undefined) values.set(name, value === '' ? [] : [value])
-    else if (REPEATABLE.has(name) && value !== '') known.push(value)
+    else if (REPEATABLE.has(name)) known.push(...(value === '' ? [] : [value]))
     else return err({ code: 'CLI100', detail: 'a repeated parameter' })
   }
   return ok(new Form(values))

@@ -5,7 +5,7 @@ import { err, ok, type Result } from '../lib/result.ts'
 import type { JsonObject } from '../lib/strict-json.ts'
 import { numericDate, type NumericDate } from '../lib/numeric-date.ts'
 import type { ClientId, Issuer, ScopeToken } from '../model.ts'
-import { decodeCompactJwt, jwtType } from './compact-jwt.ts'
+import { decodeCompactJwt, isEncryptedJwt, jwtType } from './compact-jwt.ts'
 import { JWT_TYPE, parseScope } from './vocabulary.ts'
 
 export interface IdJagExpectations {
@@ -28,8 +28,8 @@ const MAX_JTI_LENGTH = 256
 
 /** Answers what is in the ID-JAG, or what is wrong with it in our words. */
 export function inspectIdJag(token: string, expected: IdJagExpectations): Result<IdJagFacts, string> {
-  // An encrypted ID-JAG (five segments) is for its audience alone; nothing can be checked.
-  if (token.split('.').length === 5) return ok({ jti: undefined, expiresAt: undefined, scopes: undefined })
+  // An encrypted ID-JAG is for its audience alone; nothing can be checked.
+  if (isEncryptedJwt(token)) return ok({ jti: undefined, expiresAt: undefined, scopes: undefined })
   const jwt = decodeCompactJwt(token)
   if (!jwt.ok) return err(`the ID-JAG is not a JWT: ${jwt.error}`)
   const { header, payload } = jwt.value
@@ -55,7 +55,8 @@ function scopesOf(
   if (claim === undefined) return ok({ ...facts, scopes: undefined })
   const scopes = typeof claim === 'string' ? parseScope(claim) : err('malformed')
   if (!scopes.ok) return err("the ID-JAG's scope is malformed")
-  if (scopes.value.some((scope) => !expected.scopes.includes(scope))) return err('the ID-JAG has more scope than was asked')
+  // Where none was asked, the scope is the server's own choice (RFC 6749 section 3.3).
+  if (expected.scopes.length > 0 && scopes.value.some((scope) => !expected.scopes.includes(scope))) return err('the ID-JAG has more scope than was asked')
   return ok({ ...facts, scopes: scopes.value })
 }
 

@@ -75,7 +75,12 @@ export async function exchangeForIdJag(fetch: Fetch, request: ExchangeRequest): 
   const refused = refusalOf(answer.value, IDP_ERRORS)
   if (refused !== undefined) return err(refused)
   const idJag = judgeIdJag(answer.value.body ?? {}, request)
-  return idJag.ok ? idJag : err({ code: 'IDP109', detail: idJag.error })
+  if (!idJag.ok) return err({ code: 'IDP109', detail: idJag.error })
+  // Leg 2 would ask for no scope then, and whatever it got would count as the server's own choice.
+  if (idJag.value.scopes.length === 0 && request.scopes.length > 0) {
+    return err({ code: 'IDP104', detail: 'the answer grants the empty scope' })
+  }
+  return idJag
 }
 
 function judgeIdJag(body: JsonObject, request: ExchangeRequest): Result<IdJag, string> {
@@ -273,7 +278,9 @@ function stepUpOf(body: JsonObject): NonNullable<Refusal['stepUp']> {
   const maxAge = body['max_age']
   return {
     ...(typeof acrValues === 'string' && /^[\x21\x23-\x5B\x5D-\x7E ]{1,512}$/.test(acrValues) ? { acrValues } : {}),
-    ...(typeof maxAge === 'number' && Number.isInteger(maxAge) && maxAge >= 0 ? { maxAgeSeconds: maxAge } : {})
+    ...(typeof maxAge === 'number' && Number.isInteger(maxAge) && maxAge >= 0 && maxAge <= MAX_LIFETIME_SECONDS
+      ? { maxAgeSeconds: maxAge }
+      : {})
   }
 }
 

@@ -48,13 +48,14 @@ function decide(
   const grantable = new Set<ScopeToken>()
   const forbidden = new Set<ScopeToken>()
   let allowedBy: string | undefined
+  let deniedBy: string | undefined
   let openToClient = false
   for (const { rule, firstFailed } of rules) {
     const failed = firstFailed(question)
     if (rule.effect === 'deny') {
       if (failed !== undefined) continue
-      if (rule.scopes === undefined) return err({ code: 'POL101', name: rule.id })
-      for (const scope of rule.scopes) forbidden.add(scope)
+      if (rule.scopes === undefined) deniedBy ??= rule.id
+      for (const scope of rule.scopes ?? []) forbidden.add(scope)
     } else {
       openToClient ||= failed !== 'client'
       if (failed !== undefined) continue
@@ -62,10 +63,10 @@ function decide(
       for (const scope of rule.scopes ?? resource.scopes) grantable.add(scope)
     }
   }
-  if (allowedBy === undefined) {
-    if (action.kind === 'token' && !openToClient) return err({ code: 'CLI106', detail: 'no rule opens it to this client' })
-    return err({ code: 'POL100' })
-  }
+  // Before any denial: its name would betray the resource.
+  if (action.kind === 'token' && !openToClient) return err({ code: 'CLI106', detail: 'no rule opens it to this client' })
+  if (deniedBy !== undefined) return err({ code: 'POL101', name: deniedBy })
+  if (allowedBy === undefined) return err({ code: 'POL100' })
   const scopes = grant(resource, grantable.difference(forbidden), action)
   if (!scopes.ok) return scopes
   return ok(permit({ assertion, resource, scopes: scopes.value, rule: allowedBy }))

@@ -1,0 +1,393 @@
+// The other side, scripted: two identity providers, two authorization servers with their APIs, and a host nobody should ever
+// talk to. Each is honest until told otherwise, keeps a log of what it received, and all of them remember which token and
+// which secret belongs where.
+import { randomUUID } from 'node:crypto'
+import {
+  createServer,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
+import type { Duplex } from 'node:stream'
+import { joined } from './http.ts'
+import { createTestKey, idTokenClaims, mint, type Claims, type TestKey } from './keys.ts'
+
+export type Received = {
+  readonly method: string
+  /** Path and query. */
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly rawHeaders: readonly string[]
+  readonly body: string
+  readonly form: URLSearchParams
+}
+
+/** What an endpoint does instead of the honest thing. */
+export type Script =
+  | {
+      readonly status?: number
+      readonly headers?: OutgoingHttpHeaders
+      readonly json?: unknown
+      readonly body?: string | Uint8Array
+    }
+  /** The honest answer, late. */
+  | { readonly delayMs: number }
+  /** The honest answer with other members; undefined leaves one out. */
+  | { readonly patch: Readonly<Record<string, unknown>> }
+  /** The honest answer with other claims in the ID-JAG it is about. */
+  | { readonly idJag: Claims; readonly header?: Claims }
+  | 'hang'
+  | 'reset'
+  /** Takes the request over, its body unread. */
+  | ((request: IncomingMessage, response: ServerResponse) => void | Promise<void>)
+
+type Honest = {
+  readonly status: number
+  readonly headers?: OutgoingHttpHeaders
+  readonly json: Readonly<Record<string, unknown>>
+}
+
+type Answer = (received: Received, script: Script | undefined) => Honest | Promise<Honest>
+
+/** One endpoint of one server. */
+export class Endpoint {
+  readonly name: string
+  readonly requests: Received[] = []
+  readonly answer: Answer
+  #scripts: { readonly script: Script; times: number }[] = []
+
+  constructor(name: string, answer: Answer) {
+    this.name = name
+    this.answer = answer
+  }
+
+  /** For the next requests, one by default, in the order they were given. */
+  script(script: Script, times = 1): void {
+    this.#scripts.push({ script, times })
+  }
+
+  next(): Script | undefined {
+    const [first] = this.#scripts
+    if (first === undefined) return undefined
+    first.times--
+    if (first.times <= 0) this.#scripts.shift()
+    return first.script
+  }
+
+  get count(): number {
+    return this.requests.length
+  }
+
+  get last(): Received {
+    const last = this.requests.at(-1)
+    if (last === undefined) throw new Error(`${this.name} was never asked`)
+    return last
+  }
+
+  calm(): void {
+    this.requests.length = 0
+    this.#scripts = []
+  }
+}
+
+type Guarded = { readonly text: string; readonly what: string; readonly home: string }
+
+export type IdpServer = {
+  readonly name: string
+  readonly issuer: string
+  readonly token: Endpoint
+  readonly jwks: Endpoint
+  readonly key: TestKey
+  /** Signed with its key, for its client `gw` unless told otherwise. */
+  readonly idToken: (claims?: Claims, header?: Claims) => Promise<string>
+}
+
+export type SaasServer = {
+  readonly name: string
+  /** Its authorization server. */
+  readonly issuer: string
+  readonly token: Endpoint
+  readonly metadata: Endpoint
+  readonly api: Endpoint
+  readonly upstream: string
+  readonly resource: string
+  /** Takes WebSocket handshakes to the API. */
+  onUpgrade: ((request: IncomingMessage, socket: Duplex) => void) | undefined
+}
+
+export type Counterparties = Awaited<ReturnType<typeof startCounterparties>>
+
+const ID_JAG = 'urn:ietf:params:oauth:token-type:id-jag'
+
+export const SECRETS = {
+  JAGWAY_SEALING_KEY: 'CANARY-sealing-0123456789012345678901234567',
+  CORP_SECRET: 'CANARY-corp-secret: with %2B + odd/characters',
+  PARTNER_SECRET: 'CANARY-partner-secret',
+  TASKS_SECRET: 'CANARY-tasks-secret',
+  NOTES_SECRET: 'CANARY-notes-secret',
+  AGENT_SECRET: 'CANARY-agent-secret',
+  POST_SECRET: 'CANARY-post-secret',
+} as const
+
+export async function startCounterparties() {
+  const guarded: Guarded[] = [
+    { text: SECRETS.CORP_SECRET, what: 'the secret for corp', home: 'corp.token' },
+    { text: SECRETS.PARTNER_SECRET, what: 'the secret for partner', home: 'partner.token' },
+    { text: SECRETS.TASKS_SECRET, what: 'the secret for tasks', home: 'tasks.token' },
+    { text: SECRETS.NOTES_SECRET, what: 'the secret for notes', home: 'notes.token' },
+    { text: SECRETS.AGENT_SECRET, what: 'a calling client’s secret', home: 'nobody' },
+    { text: SECRETS.POST_SECRET, what: 'a calling client’s secret', home: 'nobody' },
+    { text: SECRETS.JAGWAY_SEALING_KEY, what: 'the sealing key', home: 'nobody' },
+  ]
+  const guard = (text: string, what: string, home: string): string => {
+    guarded.push({ text, what, home })
+    return text
+  }
+  const servers: { readonly server: Server; readonly endpoints: readonly Endpoint[] }[] = []
+  const serve = async (endpoints: Readonly<Record<string, Endpoint>>, fallback: Endpoint) => {
+    const server = createServer((request, response) => {
+      const path = (request.url ?? '/').split('?')[0] ?? '/'
+      void handle(endpoints[path] ?? fallback, request, response)
+    })
+    servers.push({ server, endpoints: [...Object.values(endpoints), fallback] })
+    return { server, origin: await listen(server) }
+  }
+  const nothing = (name: string) => new Endpoint(name, () => ({ status: 404, json: { error: 'not_found' } }))
+
+  const startIdp = async (name: string): Promise<IdpServer> => {
+    const key = await createTestKey(`${name}-key`)
+    let issuer = ''
+    const jwks = new Endpoint(`${name}.jwks`, () => ({ status: 200, json: { keys: [key.publicJwk] } }))
+    const token = new Endpoint(`${name}.token`, async ({ form }, script) => {
+      const audience = form.get('audience') ?? ''
+      // The audience of a server that does not exist is registered like tasks.
+      const saas = notes.issuer === audience ? 'notes' : 'tasks'
+      const now = Math.floor(Date.now() / 1000)
+      const other = typeof script === 'object' && 'idJag' in script ? script : undefined
+      const idJag = await mint(
+        key,
+        {
+          iss: issuer,
+          sub: subjectOf(form.get('subject_token')),
+          aud: audience,
+          client_id: `jagway-at-${saas}`,
+          jti: `jti-${randomUUID()}`,
+          iat: now,
+          exp: now + 300,
+          resource: form.get('resource') ?? undefined,
+          scope: form.get('scope') ?? undefined,
+          ...other?.idJag,
+        },
+        { typ: 'oauth-id-jag+jwt', ...other?.header },
+      )
+      guard(idJag, `an ID-JAG for ${audience}`, `${saas}.token`)
+      const json = { issued_token_type: ID_JAG, access_token: idJag, token_type: 'N_A', expires_in: 300 }
+      return { status: 200, json }
+    })
+    const { origin } = await serve({ '/token': token, '/jwks': jwks }, nothing(`${name}.other`))
+    issuer = origin
+    const idToken = async (claims: Claims = {}, header: Claims = {}) => {
+      const now = Math.floor(Date.now() / 1000)
+      const text = await mint(key, { ...idTokenClaims(now, issuer, 'gw'), ...claims }, header)
+      return guard(text, 'an ID token', `${name}.token`)
+    }
+    return { name, issuer, token, jwks, key, idToken }
+  }
+
+  const startSaas = async (name: string): Promise<SaasServer> => {
+    const tokens = new Map<string, { readonly sub: unknown; readonly scope: unknown; readonly client: unknown }>()
+    let issuer = ''
+    const token = new Endpoint(`${name}.token`, ({ form }) => {
+      const grant = claimsOf(form.get('assertion'))
+      if (grant['aud'] !== issuer) return { status: 400, json: { error: 'invalid_grant' } }
+      const text = guard(`at-${name}-${randomUUID()}`, `an access token of ${name}`, `${name}.api`)
+      const scope = form.get('scope') ?? grant['scope']
+      tokens.set(text, { sub: grant['sub'], scope, client: grant['client_id'] })
+      return { status: 200, json: { access_token: text, token_type: 'Bearer', expires_in: 600, scope } }
+    })
+    const metadata = new Endpoint(`${name}.metadata`, () => ({
+      status: 200,
+      json: { issuer, token_endpoint: `${issuer}/token` },
+    }))
+    const authorizationServer = await serve(
+      { '/token': token, '/.well-known/oauth-authorization-server': metadata },
+      nothing(`${name}.other`),
+    )
+    issuer = authorizationServer.origin
+    const api = new Endpoint(`${name}.api`, ({ method, path, headers }) => {
+      const known = tokens.get((headers['authorization'] ?? '').replace(/^Bearer /, ''))
+      if (known === undefined) {
+        return {
+          status: 401,
+          headers: { 'www-authenticate': 'Bearer error="invalid_token"' },
+          json: { error: 'invalid_token' },
+        }
+      }
+      return { status: 200, json: { server: name, method, path, ...known } }
+    })
+    const behind = await serve({}, api)
+    const saas: SaasServer = {
+      name,
+      issuer,
+      token,
+      metadata,
+      api,
+      upstream: behind.origin,
+      resource: `${behind.origin}/`,
+      onUpgrade: undefined,
+    }
+    behind.server.on('upgrade', (request, socket) => {
+      api.requests.push(receivedOf(request, ''))
+      if (saas.onUpgrade === undefined) socket.destroy()
+      else saas.onUpgrade(request, socket)
+    })
+    return saas
+  }
+
+  const tasks = await startSaas('tasks')
+  const notes = await startSaas('notes')
+  const corp = await startIdp('corp')
+  const partner = await startIdp('partner')
+  const evil = new Endpoint('evil', () => ({ status: 200, json: { access_token: 'EVIL', token_type: 'Bearer' } }))
+  const { origin: evilOrigin } = await serve({}, evil)
+  const all = servers.flatMap(({ endpoints }) => endpoints)
+
+  return {
+    corp,
+    partner,
+    tasks,
+    notes,
+    evil,
+    evilOrigin,
+    /** Where nobody listens. */
+    closedOrigin: await unusedOrigin(),
+    guard,
+    /** How often tokens were asked for: leg 1 at both identity providers, leg 2 at both authorization servers. */
+    legs: () => ({
+      exchanges: corp.token.count + partner.token.count,
+      redemptions: tasks.token.count + notes.token.count,
+    }),
+    /** How many requests reached an API. */
+    forwarded: () => tasks.api.count + notes.api.count,
+    /** Every secret and token that was seen where it does not belong. */
+    strays: (): readonly string[] =>
+      all.flatMap(({ name, requests }) => {
+        const seen = requests.map(textOf).join('\n')
+        return guarded
+          .filter(({ text, home }) => home !== name && seen.includes(text))
+          .map(({ what }) => `${what} at ${name}`)
+      }),
+    /** Every secret and token that stands in a text, in the forms it is passed around in. */
+    leaks: (text: string): readonly string[] =>
+      guarded
+        .filter(({ text: secret }) =>
+          [secret, encodeURIComponent(secret), btoa(secret).replace(/=+$/, '')].some((form) => text.includes(form)),
+        )
+        .map(({ what }) => what),
+    /** Forgets scripts and logs; what is guarded stays guarded. */
+    calm: () => {
+      for (const endpoint of all) endpoint.calm()
+    },
+    close: () => {
+      for (const { server } of servers) {
+        server.close()
+        server.closeAllConnections()
+      }
+    },
+  }
+}
+
+async function handle(endpoint: Endpoint, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const script = endpoint.next()
+  response.on('error', () => undefined)
+  request.on('error', () => undefined)
+  if (typeof script === 'function') {
+    endpoint.requests.push(receivedOf(request, ''))
+    await script(request, response)
+    return
+  }
+  const received = receivedOf(request, await bodyOf(request))
+  endpoint.requests.push(received)
+  if (script === 'hang') return
+  if (script === 'reset') {
+    request.socket.destroy()
+    return
+  }
+  if (typeof script === 'object' && 'delayMs' in script) await new Promise((done) => setTimeout(done, script.delayMs))
+  const isHonest = script === undefined || 'delayMs' in script || 'patch' in script || 'idJag' in script
+  if (isHonest) {
+    const { status, headers, json } = await endpoint.answer(received, script)
+    const body = script !== undefined && 'patch' in script ? { ...json, ...script.patch } : json
+    response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body))
+    return
+  }
+  const { status = 200, headers = {}, json, body = '' } = script
+  const type = json === undefined ? 'text/plain' : 'application/json'
+  response.writeHead(status, { 'content-type': type, ...headers }).end(json === undefined ? body : JSON.stringify(json))
+}
+
+function receivedOf(request: IncomingMessage, body: string): Received {
+  return {
+    method: request.method ?? '',
+    path: request.url ?? '',
+    headers: joined(request),
+    rawHeaders: request.rawHeaders,
+    body,
+    form: new URLSearchParams(body),
+  }
+}
+
+/** Everything a request said, Basic credentials and form values decoded as well. */
+function textOf({ path, rawHeaders, headers, body, form }: Received): string {
+  const basic = /^Basic (.+)$/i.exec(headers['authorization'] ?? '')?.[1]
+  const credentials = basic === undefined ? '' : Buffer.from(basic, 'base64').toString()
+  return [path, ...rawHeaders, body, credentials, form.toString(), ...form.values(), decoded(credentials)].join('\n')
+}
+
+function decoded(text: string): string {
+  return new URLSearchParams(`x=${text.replaceAll('&', '%26')}`).get('x') ?? ''
+}
+
+const MAX_KEPT_BYTES = 1_000_000
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  let length = 0
+  try {
+    for await (const chunk of request) {
+      const bytes = Buffer.from(chunk)
+      length += bytes.length
+      if (length <= MAX_KEPT_BYTES) chunks.push(bytes)
+    }
+  } catch {
+    // The client went away.
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+/** Without any check: an honest server would make them, and here the log shows what was sent. */
+function claimsOf(token: string | null): Record<string, unknown> {
+  const claims: unknown = JSON.parse(Buffer.from((token ?? '').split('.')[1] ?? '', 'base64url').toString() || '{}')
+  return typeof claims === 'object' && claims !== null ? { ...claims } : {}
+}
+
+function subjectOf(token: string | null): unknown {
+  return claimsOf(token)['sub']
+}
+
+async function listen(server: Server): Promise<string> {
+  await new Promise<void>((done, fail) => {
+    server.once('error', fail)
+    server.listen(0, '127.0.0.1', done)
+  })
+  const address = server.address()
+  return `http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`
+}
+
+async function unusedOrigin(): Promise<string> {
+  const server = createServer()
+  const origin = await listen(server)
+  await new Promise((done) => server.close(done))
+  return origin
+}

@@ -1,0 +1,126 @@
+// A gateway whose ground fails when told to: the token store, the flight and replay objects, the platform's cryptography.
+// The Worker is the built one, unchanged. A module that workerd evaluates before it puts other objects in the place of the
+// bindings, and those ask this process what to do at each call.
+import { createServer } from 'node:net'
+import { convertV4MiniflareOptions, Log, LogLevel, Miniflare, Response } from 'miniflare'
+import { workerBundle } from '../../src/cli/bundle.ts'
+import type { LaunchOptions, RunningGateway } from '../../src/cli/launch.ts'
+
+export type Fault = {
+  /** `get`, `put`, `delete` of the token store, `*` for all three; `flight`, `replay`; `sign` of WebCrypto. */
+  readonly on: string
+  readonly throw?: string
+  /** The answer instead of the real one. */
+  readonly value?: null
+  readonly delay?: number
+  readonly hang?: boolean
+  /** What was read before, whatever was written since. */
+  readonly stale?: boolean
+}
+
+export type DisturbedGateway = RunningGateway & { readonly disturb: (fault: Fault | null) => void }
+
+const ENTRY = `
+import './faults.mjs'
+export { default, Flight, Replay } from './worker.mjs'
+`
+
+const FAULTS = `
+import { env } from 'cloudflare:workers'
+const wait = (ms) => new Promise((done) => setTimeout(done, ms))
+const STORE = ['get', 'put', 'delete']
+async function disturbed(on, work) {
+  const fault = await (await faults.fetch('http://faults/')).json()
+  if (fault === null || (fault.on !== on && !(fault.on === '*' && STORE.includes(on)))) return work()
+  if (fault.delay !== undefined) await wait(fault.delay)
+  if (fault.hang) await wait(60_000)
+  if (fault.throw !== undefined) throw new Error(fault.throw)
+  return 'value' in fault ? fault.value : work(fault)
+}
+function replace(target, name, value) {
+  Object.defineProperty(target, name, { value, configurable: true })
+  if (target[name] !== value) throw new Error(name + ' could not be replaced')
+}
+const { TOKENS: store, FLIGHTS: flights, REPLAYS: replays, FAULTS: faults } = env
+const copies = new Map()
+replace(env, 'TOKENS', {
+  get: (name, options) =>
+    disturbed('get', async (fault) => {
+      if (fault?.stale && copies.has(name)) return copies.get(name)
+      const value = await store.get(name, options)
+      copies.set(name, value)
+      return value
+    }),
+  put: (name, value, options) => disturbed('put', () => store.put(name, value, options)),
+  delete: (name) => disturbed('delete', () => store.delete(name)),
+})
+replace(env, 'FLIGHTS', {
+  getByName: (name) => ({ join: (job) => disturbed('flight', () => flights.getByName(name).join(job)) }),
+})
+replace(env, 'REPLAYS', {
+  getByName: (name) => ({ claim: (digest, until) => disturbed('replay', () => replays.getByName(name).claim(digest, until)) }),
+})
+const sign = SubtleCrypto.prototype.sign
+replace(SubtleCrypto.prototype, 'sign', function (...args) {
+  return disturbed('sign', () => sign.apply(this, args))
+})
+`
+
+/** Like `launchGateway`, for one instance without https. */
+export async function launchDisturbed({ config, secrets, port = 0, onLog }: LaunchOptions): Promise<DisturbedGateway> {
+  let fault: Fault | null = null
+  const bundle = await workerBundle()
+  const url = `http://127.0.0.1:${port === 0 ? await freePort() : port}`
+  const text = typeof config.text === 'string' ? config.text : config.text(url)
+  const settings = () =>
+    convertV4MiniflareOptions({
+      cf: false,
+      telemetry: { enabled: false },
+      log: new Log(LogLevel.NONE),
+      logRequests: false,
+      handleStructuredLogs: ({ level, message }) => onLog?.({ level, message }),
+      host: '127.0.0.1',
+      port: 0,
+      workers: [
+        {
+          name: 'gateway',
+          compatibilityDate: '2026-10-23',
+          modulesRoot: process.cwd(),
+          modules: [
+            { type: 'ESModule', path: 'entry.mjs', contents: ENTRY },
+            { type: 'ESModule', path: 'faults.mjs', contents: FAULTS },
+            { type: 'ESModule', path: 'worker.mjs', contents: bundle },
+            { type: 'Text', path: 'jagway.jsonc', contents: text },
+          ],
+          bindings: { ...secrets },
+          kvNamespaces: { TOKENS: 'tokens' },
+          serviceBindings: { FAULTS: () => Response.json(fault) },
+          durableObjects: {
+            FLIGHTS: { className: 'Flight', useSQLite: true },
+            REPLAYS: { className: 'Replay', useSQLite: true },
+          },
+          unsafeDirectSockets: [{ host: '127.0.0.1', port: Number(new URL(url).port) }],
+        },
+      ],
+    })
+  const runtime = new Miniflare(settings())
+  await runtime.ready
+  return {
+    url,
+    urls: [url],
+    tokens: () => runtime.getKVNamespace('TOKENS', 'gateway'),
+    reload: () => runtime.setOptions(settings()),
+    close: () => runtime.dispose(),
+    disturb: (next) => {
+      fault = next
+    },
+  }
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer()
+  await new Promise<void>((done) => probe.listen(0, '127.0.0.1', done))
+  const address = probe.address()
+  await new Promise((done) => probe.close(done))
+  return typeof address === 'object' && address !== null ? address.port : 0
+}

@@ -1,0 +1,158 @@
+// Proofs for tests, made by the rooms that alone can make them: a real ID token goes through identity, a real rule through
+// policy. Whatever strings a test wants (delimiters above all) can stand in a proof, because no file is parsed on the way.
+import { createIdentity } from '../../src/identity/identity.ts'
+import { numericDate } from '../../src/lib/numeric-date.ts'
+import type {
+  Action,
+  ClientId,
+  Idp,
+  IdpClient,
+  Issuer,
+  Permit,
+  RasClient,
+  Resource,
+  Rule,
+  ScopeToken,
+  VerifiedAssertion,
+} from '../../src/model.ts'
+import { createPolicy } from '../../src/policy/policy.ts'
+import { createTestKey, mint } from './keys.ts'
+
+const NOW = numericDate(1_800_000_000)
+const key = await createTestKey('proofs-1')
+
+export interface Who {
+  readonly issuer: string
+  readonly idpName: string
+  readonly subject: string
+  readonly tenant: string | undefined
+  readonly groups: readonly string[]
+  /** The calling client. */
+  readonly caller: string
+  /** Our client at the identity provider: its name, and the id that the token is for. */
+  readonly idpClient: string
+  readonly idpClientId: string
+}
+
+const ALICE: Who = {
+  issuer: 'https://login.corp.test',
+  idpName: 'corp',
+  subject: 'alice',
+  tenant: undefined,
+  groups: [],
+  caller: 'app',
+  idpClient: 'web',
+  idpClientId: 'web-id',
+}
+
+/** Alice through `app`, unless something else is said. */
+export async function assertionOf(changes: Partial<Who> = {}): Promise<VerifiedAssertion> {
+  const who: Who = { ...ALICE, ...changes }
+  const client: IdpClient = {
+    name: who.idpClient,
+    ref: `${who.idpName}/${who.idpClient}`,
+    idpName: who.idpName,
+    id: who.idpClientId as ClientId,
+    auth: { method: 'none' },
+    edgeClient: who.caller,
+  }
+  const idp: Idp = {
+    name: who.idpName,
+    issuer: who.issuer as Issuer,
+    tokenEndpoint: undefined,
+    keys: { kind: 'static', jwks: { keys: [key.publicJwk] } },
+    claims: { groups: 'groups', tenant: 'tid' },
+    tenants: undefined,
+    idToken: { maxAgeSeconds: 3600, algorithms: ['ES256'] },
+    clients: new Map([[client.name, client]]),
+  }
+  const unused = (): never => {
+    throw new Error('no proof needs this')
+  }
+  const identity = createIdentity(
+    { publicUrl: 'https://gw.test', idpsByIssuer: new Map([[idp.issuer, idp]]), clients: new Map() },
+    {
+      clock: { now: () => NOW, millis: () => 0 },
+      fetch: unused,
+      background: unused,
+      secrets: unused,
+      replay: { claim: unused },
+      discovery: { metadataOf: unused },
+    },
+  )
+  const token = await mint(key, {
+    iss: who.issuer,
+    sub: who.subject,
+    aud: who.idpClientId,
+    tid: who.tenant,
+    groups: who.groups,
+    iat: NOW - 5,
+    exp: NOW + 300,
+  })
+  const assertion = await identity.verifyAtEdge(`Bearer ${token}`)
+  if (!assertion.ok) throw new Error(`no proof: ${assertion.error.code} ${assertion.error.detail ?? ''}`)
+  return assertion.value
+}
+
+export interface ResourceChanges extends Partial<Omit<Resource, 'authorizationServer' | 'client'>> {
+  readonly rasIssuer?: string
+  readonly rasClientId?: string
+  readonly rasClientsByCaller?: Readonly<Record<string, string>>
+}
+
+export function scopesOf(...scopes: string[]): ScopeToken[] {
+  return scopes.map((scope) => scope as ScopeToken)
+}
+
+function rasClient(id: string): RasClient {
+  return { id: id as ClientId, auth: { method: 'none' } }
+}
+
+/** The resource `tasks`, unless something else is said. */
+export function resourceOf(changes: ResourceChanges = {}): Resource {
+  const {
+    rasIssuer = 'https://as.tasks.test/',
+    rasClientId = 'gw-at-tasks',
+    rasClientsByCaller = {},
+    ...rest
+  } = changes
+  return {
+    name: 'tasks',
+    kind: 'id-jag',
+    authorizationServer: {
+      issuer: rasIssuer as Issuer,
+      tokenEndpoint: 'https://as.tasks.test/token',
+      quirks: { sendScope: 'same', sendResource: false, idJagReuse: false },
+    },
+    resource: 'https://api.tasks.test/v1',
+    client: rasClient(rasClientId),
+    clientsByCaller: new Map(Object.entries(rasClientsByCaller).map(([caller, id]) => [caller, rasClient(id)])),
+    scopes: scopesOf('tasks.read', 'tasks.write'),
+    proxy: undefined,
+    ...rest,
+  }
+}
+
+/** A rule that allows everything, unless conditions are given. */
+export function ruleOf(changes: Partial<Rule> = {}): Rule {
+  return {
+    id: 'everything',
+    effect: 'allow',
+    users: undefined,
+    groups: undefined,
+    clients: undefined,
+    resources: undefined,
+    scopes: undefined,
+    methods: undefined,
+    paths: undefined,
+    ...changes,
+  }
+}
+
+/** A permit for exactly these scopes, by a rule that allows everything. */
+export function permitOf(assertion: VerifiedAssertion, resource: Resource, scopes?: readonly ScopeToken[]): Permit {
+  const action: Action = { kind: 'token', scopes }
+  const permit = createPolicy([ruleOf()], [resource]).decide(assertion, resource, action)
+  if (!permit.ok) throw new Error(`no permit: ${permit.error.code}`)
+  return permit.value
+}

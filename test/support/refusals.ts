@@ -1,0 +1,61 @@
+// What every refusal looks like, whoever asked: status, bytes, headers, and its one audit event.
+import { expect } from 'vitest'
+import type { Answer, AuditEvent, Stage } from './stage.ts'
+
+const STAGES: Readonly<Record<string, string>> = {
+  CLI: 'subject.verify',
+  TOK: 'subject.verify',
+  POL: 'policy.decide',
+  IDP: 'id_jag.request',
+  RAS: 'token.redeem',
+}
+
+/** A refusal in the dialect of resources: RFC 9457 problem, RFC 6750 challenge. Answers the audit event. */
+export async function expectProblem(answer: Answer, code: string, status: number): Promise<AuditEvent> {
+  expect({ code: answer.json['code'], status: answer.status }).toEqual({ code, status })
+  expect(answer.headers['content-type']).toBe('application/problem+json')
+  expect(answer.json).toMatchObject({ status, type: expect.stringMatching(new RegExp(`/errors/${code}$`)) })
+  expect(answer.json['detail']).toMatch(new RegExp(`^${code}: `))
+  if (status === 401) expect(answer.headers['www-authenticate']).toMatch(/^Bearer .*resource_metadata="/)
+  return expectEvent(answer, code, 'request.forward')
+}
+
+/** A refusal in the dialect of token endpoints: RFC 6749 section 5.2. Answers the audit event. */
+export async function expectTokenError(
+  answer: Answer,
+  code: string,
+  status: number,
+  error: string,
+): Promise<AuditEvent> {
+  const { json } = answer
+  expect({ code: codeOf(json), status: answer.status, error: json['error'] }).toEqual({ code, status, error })
+  expect(answer.headers['content-type']).toMatch(/^application\/json/)
+  expect(json['error_uri']).toMatch(new RegExp(`/errors/${code}$`))
+  expect(answer.headers['pragma']).toBe('no-cache')
+  return expectEvent(answer, code, 'token.issue')
+}
+
+async function expectEvent(answer: Answer, code: string, door: string): Promise<AuditEvent> {
+  expect(answer.headers['cache-control']).toBe('no-store')
+  expect(answer.headers['proxy-status']).toMatch(new RegExp(`^jagway; error=[a-z_]+; details="${code}"$`))
+  const event = await answer.event()
+  expect(event).toMatchObject({
+    v: 1,
+    id: answer.json['request_id'],
+    event: STAGES[code.slice(0, 3)] ?? door,
+    outcome: answer.status >= 500 ? 'error' : 'deny',
+    code,
+    http: { status: answer.status },
+  })
+  return event
+}
+
+function codeOf(json: Readonly<Record<string, unknown>>): unknown {
+  return String(json['error_description']).split(':')[0]
+}
+
+/** Asserts what a refused request must not have caused: no token asked for, no API reached. */
+export function expectNothingSent({ world }: Stage): void {
+  expect({ ...world.legs(), forwarded: world.forwarded() }).toEqual({ exchanges: 0, redemptions: 0, forwarded: 0 })
+  expect(world.evil.count).toBe(0)
+}

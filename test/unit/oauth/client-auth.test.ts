@@ -1,0 +1,148 @@
+import { compactVerify, decodeJwt, decodeProtectedHeader, exportPKCS8, importJWK } from 'jose'
+import type { ClientAuth } from 'oauth4webapi'
+import { describe, expect, test } from 'vitest'
+import { fromUtf8 } from '../../../src/lib/bytes.ts'
+import { Secret } from '../../../src/lib/secret.ts'
+import type { OutboundAuth, SecretName, SigningAlgorithm } from '../../../src/model.ts'
+import { createClientAuth } from '../../../src/oauth/client-auth.ts'
+import { createTestKey } from '../../support/keys.ts'
+
+const ISSUER = 'https://as.test/'
+const ENDPOINT = 'https://as.test/token'
+const SECRET = 'THE_SECRET' as SecretName
+
+interface Sent {
+  readonly headers: Record<string, string>
+  readonly body: Record<string, string>
+}
+
+async function prepare(auth: OutboundAuth, secret = ''): Promise<ClientAuth> {
+  const made = await createClientAuth(auth, ENDPOINT, async () => new Secret(secret))
+  if (!made.ok) throw new Error(made.error)
+  return made.value
+}
+
+async function send(authenticate: ClientAuth, clientId: string): Promise<Sent> {
+  const body = new URLSearchParams()
+  const headers = new Headers()
+  await authenticate({ issuer: ISSUER, token_endpoint: ENDPOINT }, { client_id: clientId }, body, headers)
+  return { headers: Object.fromEntries(headers), body: Object.fromEntries(body) }
+}
+
+/** Both halves of Basic credentials as they were before any decoding, as bytes of UTF-8. */
+function basicOf({ headers }: Sent): string {
+  const encoded = /^Basic (\S+)$/.exec(headers['authorization'] ?? '')?.[1] ?? ''
+  const text = fromUtf8(Uint8Array.from(atob(encoded), (char) => char.charCodeAt(0)))
+  if (!text.ok) throw new Error(text.error)
+  return text.value
+}
+
+const ODD_ID = 'gw:+%&=ü 1'
+const ODD_SECRET = 'p+%&=:"é 日/2~'
+
+describe('client_secret_basic', () => {
+  test('of encoding form sends both halves form-urlencoded (RFC 6749 section 2.3.1), and nothing in the body', async () => {
+    const sent = await send(await prepare({ method: 'client_secret_basic', secret: SECRET, encoding: 'form' }, ODD_SECRET), ODD_ID)
+    const [id = '', secret = '', ...rest] = basicOf(sent).split(':')
+    expect(rest).toEqual([])
+    expect([id, secret].join('')).toMatch(/^[\x21-\x7E]*$/)
+    const decode = (text: string): string => new URLSearchParams(`x=${text}`).get('x') ?? ''
+    expect([decode(id), decode(secret)]).toEqual([ODD_ID, ODD_SECRET])
+    expect(sent.body).toEqual({})
+  })
+
+  test('of encoding raw sends both halves as they are, in UTF-8', async () => {
+    const sent = await send(await prepare({ method: 'client_secret_basic', secret: SECRET, encoding: 'raw' }, ODD_SECRET), 'gw+%&ü')
+    expect(basicOf(sent)).toBe(`gw+%&ü:${ODD_SECRET}`)
+    expect(sent.body).toEqual({})
+  })
+
+  test.each(['a', 'ab', 'abc', 'abcd', '???>>>', 'ÿÿ'])('of encoding raw is padded base64 of the ordinary alphabet: %s', async (secret) => {
+    const sent = await send(await prepare({ method: 'client_secret_basic', secret: SECRET, encoding: 'raw' }, secret), 'id')
+    expect(sent.headers['authorization']).toMatch(/^Basic (?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/)
+    expect(basicOf(sent)).toBe(`id:${secret}`)
+  })
+})
+
+describe('client_secret_post and none', () => {
+  test('post sends id and secret in the body alone', async () => {
+    const sent = await send(await prepare({ method: 'client_secret_post', secret: SECRET }, ODD_SECRET), ODD_ID)
+    expect(sent).toEqual({ headers: {}, body: { client_id: ODD_ID, client_secret: ODD_SECRET } })
+  })
+
+  test('none sends the id alone, and asks for no secret', async () => {
+    const made = await createClientAuth({ method: 'none' }, ENDPOINT, () => Promise.reject(new Error('asked')))
+    if (!made.ok) throw new Error(made.error)
+    expect(await send(made.value, 'public')).toEqual({ headers: {}, body: { client_id: 'public' } })
+  })
+})
+
+const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'EdDSA'] as const
+
+function privateKeyJwt(alg: SigningAlgorithm, audience: 'issuer' | 'token_endpoint' = 'issuer'): OutboundAuth {
+  return { method: 'private_key_jwt', key: SECRET, alg, audience }
+}
+
+describe('private_key_jwt', () => {
+  test.each(ALGORITHMS)('signs by %s, names its key and its type, and can be verified', async (alg) => {
+    const key = await createTestKey('key-7', alg)
+    const { headers, body } = await send(await prepare(privateKeyJwt(alg), JSON.stringify(key.privateJwk)), 'gw')
+    expect(headers).toEqual({})
+    const { client_assertion: assertion = '', ...rest } = body
+    expect(rest).toEqual({
+      client_id: 'gw',
+      client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+    })
+    expect(decodeProtectedHeader(assertion)).toEqual({ alg, kid: 'key-7', typ: 'client-authentication+jwt' })
+    const { payload } = await compactVerify(assertion, await importJWK(key.publicJwk, alg))
+    expect(JSON.parse(new TextDecoder().decode(payload))).toMatchObject({ iss: 'gw', sub: 'gw', aud: ISSUER })
+  })
+
+  test('names the issuer as its one audience, verbatim; the token endpoint only where the configuration says so', async () => {
+    const jwk = JSON.stringify((await createTestKey()).privateJwk)
+    const audienceOf = async (audience: 'issuer' | 'token_endpoint'): Promise<unknown> => {
+      const { body } = await send(await prepare(privateKeyJwt('ES256', audience), jwk), 'gw')
+      return decodeJwt(body['client_assertion'] ?? '').aud
+    }
+    expect(await audienceOf('issuer')).toBe(ISSUER)
+    expect(await audienceOf('token_endpoint')).toBe(ENDPOINT)
+  })
+
+  test('makes a fresh jti for every request, and lives for a minute at most', async () => {
+    const authenticate = await prepare(privateKeyJwt('ES256'), JSON.stringify((await createTestKey()).privateJwk))
+    const seen = new Set<unknown>()
+    for (let count = 0; count < 20; count++) {
+      const claims = decodeJwt((await send(authenticate, 'gw')).body['client_assertion'] ?? '')
+      seen.add(claims.jti)
+      expect((claims.exp ?? 0) - (claims.iat ?? 0)).toBeLessThanOrEqual(60)
+    }
+    expect(seen.size).toBe(20)
+    expect([...seen].every((jti) => typeof jti === 'string' && jti.length >= 22)).toBe(true)
+  })
+
+  test('reads a PKCS #8 key, which has no kid', async () => {
+    const key = await createTestKey()
+    const { body } = await send(await prepare(privateKeyJwt('ES256'), await exportPKCS8(key.privateKey)), 'gw')
+    expect(decodeProtectedHeader(body['client_assertion'] ?? '')).toEqual({ alg: 'ES256', typ: 'client-authentication+jwt' })
+    await compactVerify(body['client_assertion'] ?? '', await importJWK(key.publicJwk, 'ES256'))
+  })
+
+  test('says which secret is no key for the algorithm, and nothing of what it holds', async () => {
+    const key = await createTestKey('canary-kid')
+    const bad = [
+      'canary',
+      '',
+      '{"kty":"oct","k":"Y2FuYXJ5","kid":"canary"}',
+      '{"kty":"EC","canary":1}',
+      JSON.stringify(key.publicJwk),
+      JSON.stringify({ ...key.privateJwk, crv: 'P-384' }),
+      '-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----',
+    ]
+    for (const text of bad) {
+      const made = await createClientAuth(privateKeyJwt('ES256'), ENDPOINT, async () => new Secret(text))
+      expect(made).toEqual({ ok: false, error: 'the secret THE_SECRET does not hold a private key for ES256' })
+    }
+    const rsa = await createClientAuth(privateKeyJwt('RS256'), ENDPOINT, async () => new Secret(JSON.stringify(key.privateJwk)))
+    expect(rsa).toEqual({ ok: false, error: 'the secret THE_SECRET does not hold a private key for RS256' })
+  })
+})
