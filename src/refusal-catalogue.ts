@@ -94,7 +94,7 @@ export const CATALOGUE = {
   CLI113: {
     kind: 'bad_request',
     says: 'this protocol upgrade is not forwarded',
-    fix: 'Send the request without an Upgrade header, or let an administrator list websocket under upgrades of this resource.'
+    fix: 'Send the request without an Upgrade header, or let an administrator set web_socket for this resource.'
   },
   CLI114: {
     kind: 'bad_request',

@@ -88,7 +88,10 @@ async function fetchToken(
       sendResource: server.quirks.sendResource
     })
   )
-  return token.ok ? ok({ token: token.value, idJag: idJag.value }) : err({ ...token.error, name: resource.name })
+  if (token.ok) return ok({ token: token.value, idJag: idJag.value })
+  // An ID-JAG that was redeemed before may have been withdrawn since; a new one is asked for, once (D-10).
+  if (reusable !== undefined && token.error.code === 'RAS101') return fetchToken(task, undefined, ports, ms)
+  return err({ ...token.error, name: resource.name })
 }
 
 async function exchange(task: Task, ports: SourcePorts): Promise<Result<IdJag, Refusal>> {

@@ -28,7 +28,7 @@ export async function forward(fetch: Fetch, outbound: Outbound, credential: Cred
   const abort = new AbortController()
   const timer = setTimeout(() => abort.abort(), HEADERS_TIMEOUT_MS)
   try {
-    const init: RequestInit = { method: request.method, headers, body: request.body, redirect: 'manual', signal: abort.signal }
+    const init: RequestInit = { method: request.method, headers, body: hasBody(request) ? request.body : null, redirect: 'manual', signal: abort.signal }
     return ok(await fetch(new Request(target, init)))
   } catch {
     // The connection failed, or the upstream broke the protocol; what exactly is the platform's wording, not ours.
@@ -36,4 +36,9 @@ export async function forward(fetch: Fetch, outbound: Outbound, credential: Cred
   } finally {
     clearTimeout(timer)
   }
+}
+
+/** Whether there is something that can only be sent once: a POST of no bytes comes with a body too. */
+export function hasBody(request: Request): boolean {
+  return request.body !== null && request.headers.get('content-length') !== '0'
 }

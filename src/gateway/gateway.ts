@@ -10,7 +10,7 @@ import { parseWwwAuthenticate, toWwwAuthenticate } from '../oauth/challenge.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock, Fetch } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
-import { forward, type Outbound } from './forward.ts'
+import { forward, hasBody, type Outbound } from './forward.ts'
 import { cleanResponseHeaders } from './headers.ts'
 import type { Route } from './routes.ts'
 
@@ -86,7 +86,8 @@ function readRequest(request: Request, route: Route): Result<WantedRequest, Refu
 
 /**
  * Sends, and where the resource rejects the token: one new token, one replay. A token that has only just been issued is not
- * renewed: the next one would be rejected too, and would cost quota.
+ * renewed: the next one would be rejected too, and would cost quota. One that came from the flight can be as old as any:
+ * the flight keeps the last entry, for those who do not see it in KV.
  */
 async function send(
   ports: GatewayPorts,
@@ -101,13 +102,13 @@ async function send(
   const stepUp = stepUpOf(first.value, resource)
   await first.value.body?.cancel()
   if (stepUp !== undefined) return err(stepUp)
-  if (acquired.origin === 'exchange' || acquired.origin === 'flight') return err({ code: 'UPS101', name: resource.name })
+  if (acquired.origin === 'exchange') return err({ code: 'UPS101', name: resource.name })
 
   const renewed = await ports.credentials.acquire(permit, acquired.credential)
   if (!renewed.ok) return renewed
   note(facts, renewed.value)
   // A body that has been streamed away cannot be sent twice.
-  if (request.body !== null) return err({ code: 'UPS102', name: resource.name, retryAfterSeconds: 1 })
+  if (hasBody(request)) return err({ code: 'UPS102', name: resource.name, retryAfterSeconds: 1 })
   const second = await forward(ports.fetch, outbound, renewed.value.credential)
   if (!second.ok || second.value.status !== 401) return second
   await second.value.body?.cancel()

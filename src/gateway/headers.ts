@@ -54,19 +54,26 @@ const RESPONSE_HEADERS_DROPPED = [
   'access-control-expose-headers',
   'access-control-max-age',
   'alt-svc',
+  'cdn-cache-control',
   'clear-site-data',
+  'cloudflare-cdn-cache-control',
   'connection',
   'keep-alive',
+  'nel',
   'proxy-authenticate',
   'proxy-authentication-info',
   'proxy-status',
+  'report-to',
+  'service-worker-allowed',
   'set-cookie',
   'strict-transport-security',
+  'surrogate-control',
   'trailer',
   'www-authenticate'
 ] as const
 
-const SHARED_CACHING = /\b(?:private|no-store|no-cache)\b/i
+// With a list of fields (`private="x"`) they are about these fields alone (RFC 9111 section 5.2.2).
+const SHARED_CACHING = /(?:^|,)\s*(?:private|no-store|no-cache)\s*(?:,|$)/i
 
 /** Cleans the headers of an upstream's answer in place. `target` is the URL it answered for. */
 export function cleanResponseHeaders(headers: Headers, proxy: Proxy, target: string): void {
@@ -90,7 +97,7 @@ export function toPublicLocation(location: string, proxy: Proxy, target: string)
   const url = new URL(location, target)
   const { href } = url
   const { upstream } = proxy
-  if (href === upstream || href.startsWith(`${upstream}/`) || href.startsWith(`${upstream}?`)) {
+  if (href === upstream || ['/', '?', '#'].some((next) => href.startsWith(upstream + next))) {
     return proxy.publicUrl + href.slice(upstream.length)
   }
   return url.protocol === 'https:' && url.username === '' && url.password === '' ? href : undefined

@@ -7,8 +7,9 @@ import { err, ok, type Result } from './result.ts'
 const PLAIN = /^(?:\/[A-Za-z0-9\-._~!$&'()*+,=:@%]*)+$/
 const ENCODED = /%[0-9A-Fa-f]{2}/
 
-// What must not come out of an escape: separators, escapes, dots, delimiters that a later reader may act on.
-const DANGEROUS = /[/\\.%;?#]/
+// What must not come out of an escape: separators, escapes, dots, delimiters that a later reader may act on; and letters,
+// digits, `-` and `_`, which no client escapes: a server that does not decode would see another path.
+const DANGEROUS = /[/\\.%;?#A-Za-z0-9_-]/
 // Controls, format characters (bidi among them), surrogates, private use, unassigned, and every space but the plain one.
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/u
 

@@ -56,7 +56,7 @@ export async function call(fetch: Fetch, send: Send, limits: CallLimits): Promis
   try {
     return await Promise.race([late, sendAndJudge(send, request, limits.maxBytes)])
   } finally {
-    clearTimeout(timer)
+    if (timer !== undefined) clearTimeout(timer)
   }
 }
 

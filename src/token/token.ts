@@ -48,13 +48,14 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
   const wanted = parseTokenRequest(form.value)
   if (!wanted.ok) return wanted
   const resource = findResource(ports.config, wanted.value)
-  if (!resource.ok) return resource
-  facts.resource = resource.value
+  if (resource.ok) facts.resource = resource.value
   if (wanted.value.scopes !== undefined) facts.asked = wanted.value.scopes
 
   const assertion = await ports.identity.verifyForClient(wanted.value.subjectToken.reveal(), client.value)
   if (!assertion.ok) return assertion
   facts.assertion = assertion.value
+  // Not earlier: whoever shows no good token must not learn which resources there are (threat T42).
+  if (!resource.ok) return resource
 
   const permit = ports.policy.decide(assertion.value, resource.value, { kind: 'token', scopes: wanted.value.scopes })
   if (!permit.ok) return permit

@@ -59,9 +59,9 @@ export function joined(message: IncomingMessage): Record<string, string> {
 }
 
 /** Waits until something that happens behind an answer has happened. */
-export async function eventually(condition: () => boolean, deadlineMs = 5_000): Promise<void> {
+export async function eventually(condition: () => boolean | Promise<boolean>, deadlineMs = 5_000): Promise<void> {
   const start = Date.now()
-  while (!condition()) {
+  while (!(await condition())) {
     if (Date.now() - start > deadlineMs) throw new Error('it did not happen in time')
     await new Promise((done) => setTimeout(done, 5))
   }

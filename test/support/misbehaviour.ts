@@ -39,6 +39,8 @@ export const MISBEHAVIOUR: readonly Misbehaviour[] = [
     const script = ({ evilOrigin }: Counterparties): Script => ({
       status,
       headers: { location: `${evilOrigin}/token` },
+      // What would pass for an answer must not be read.
+      json: { access_token: FOREIGN, token_type: 'Bearer', expires_in: 600 },
     })
     return { what: `redirects elsewhere with ${status}`, script, number: 109 }
   }),

@@ -169,6 +169,8 @@ export interface World extends Isolate {
   /** Another isolate, seeing KV from a location of its own. */
   isolate(location: string): Isolate
   idToken(changes?: Claims, header?: Claims): Promise<string>
+  /** How often KV was asked to write, whether it did or not. */
+  kvWrites(): number
   /** Until all work in the background has ended. */
   settle(): Promise<void>
   readonly backgroundFailures: readonly unknown[]
@@ -200,7 +202,7 @@ export function hang(seen: Seen): Promise<Response> {
 const STORE_TIMEOUT_MS = 50
 
 /** As the real ground does it: a store that does not answer is a store that fails. */
-function bounded(store: TokenStore): TokenStore {
+function bounded(store: TokenStore, onWrite: () => void = () => undefined): TokenStore {
   const within = async <T>(work: Promise<T>): Promise<T> => {
     let timer: ReturnType<typeof setTimeout> | undefined
     const late = new Promise<never>((_resolve, reject) => {
@@ -214,7 +216,10 @@ function bounded(store: TokenStore): TokenStore {
   }
   return {
     get: (name) => within(store.get(name)),
-    put: (name, value, expiresAt) => within(store.put(name, value, expiresAt)),
+    put: (name, value, expiresAt) => {
+      onWrite()
+      return within(store.put(name, value, expiresAt))
+    },
     delete: (name) => within(store.delete(name)),
   }
 }
@@ -233,6 +238,7 @@ export function createWorld(options: WorldOptions = {}): World {
   const network = createNetwork(config, clock)
   const { fetch, script } = network
   const replay = createMemoryReplayGuard({ clock })
+  let writes = 0
   const newDiscovery = () => createDiscovery({ fetch, clock, background }, { local: false })
   const newRing = () => createKeyRing(config.cache.sealingKeys, secrets)
   const flight = createMemorySingleFlight({
@@ -240,7 +246,14 @@ export function createWorld(options: WorldOptions = {}): World {
     background,
     work: createTokenWork(
       config,
-      { fetch, clock, background, secrets, store: bounded(store.at('flight')), discovery: newDiscovery() },
+      {
+        fetch,
+        clock,
+        background,
+        secrets,
+        store: bounded(store.at('flight'), () => writes++),
+        discovery: newDiscovery(),
+      },
       newRing(),
     ),
   })
@@ -273,6 +286,7 @@ export function createWorld(options: WorldOptions = {}): World {
     isolate,
     idToken: (changes = {}, header = {}) =>
       mint(idpKey, { ...idTokenClaims(clock.now(), NAMES.idp, 'web-id'), ...changes }, header),
+    kvWrites: () => writes,
     settle,
     backgroundFailures: failures,
   }
@@ -343,7 +357,10 @@ function roleOf(config: Config, url: string): Role | undefined {
 /** An identity provider that grants whatever it is asked for. */
 async function issueIdJag(config: Config, clock: ManualClock, { form }: Seen): Promise<Response> {
   const audience = form.get('audience')
-  const resource = [...config.resources.values()].find((each) => each.authorizationServer.issuer === audience)
+  const indicator = form.get('resource') ?? undefined
+  const resource = [...config.resources.values()].find(
+    (each) => each.authorizationServer.issuer === audience && each.resource === indicator,
+  )
   const claims = {
     iss: NAMES.idp,
     sub: claimsOf(form.get('subject_token') ?? '')['sub'],
@@ -352,7 +369,7 @@ async function issueIdJag(config: Config, clock: ManualClock, { form }: Seen): P
     jti: `jag-${crypto.randomUUID()}`,
     iat: clock.now(),
     exp: clock.now() + 300,
-    resource: form.get('resource') ?? undefined,
+    resource: indicator,
     scope: form.get('scope') ?? undefined,
   }
   return json({

@@ -34,15 +34,18 @@ describe('the catalogue of refusals', () => {
     expect([says, fix].join()).not.toMatch(/[{}]/)
   })
 
-  test.each(REFUSAL_CODES)('%s names what it is about, or speaks of "the resource", and shows no raw placeholder', (code) => {
-    for (const refusal of [{ code }, { code, name: 'tasks' }, { code, name: 'tasks', detail: 'canary' }]) {
-      const text = say(refusal)
-      expect(text).toMatch(PLAIN)
-      expect(text.startsWith(`${code}: `)).toBe(true)
-      expect(text).not.toMatch(/[{}]|undefined|canary/)
-      expect(titleOf(refusal)).not.toMatch(/[{}]|undefined|canary/)
-    }
-  })
+  test.each(REFUSAL_CODES)(
+    '%s names what it is about, or speaks of "the resource", and shows no raw placeholder',
+    (code) => {
+      for (const refusal of [{ code }, { code, name: 'tasks' }, { code, name: 'tasks', detail: 'canary' }]) {
+        const text = say(refusal)
+        expect(text).toMatch(PLAIN)
+        expect(text.startsWith(`${code}: `)).toBe(true)
+        expect(text).not.toMatch(/[{}]|undefined|canary/)
+        expect(titleOf(refusal)).not.toMatch(/[{}]|undefined|canary/)
+      }
+    },
+  )
 
   test.each(REFUSAL_CODES)('%s has a voice for each audience, and the voices agree', (code) => {
     const resource = toResourceVoice(code)
@@ -52,14 +55,20 @@ describe('the catalogue of refusals', () => {
     // A fault of ours or of somebody behind us is never told as the caller's, and the other way round.
     expect(resource.status >= 500).toBe(token.status >= 500)
     expect(toAuditOutcome(code)).toBe(resource.status >= 500 ? 'error' : 'deny')
-    expect(resource.status === 401).toBe(['bare', 'invalid_token', 'insufficient_user_authentication'].includes(resource.challenge))
+    expect(resource.status === 401).toBe(
+      ['bare', 'invalid_token', 'insufficient_user_authentication'].includes(resource.challenge),
+    )
     expect(token.status === 401).toBe(token.error === 'invalid_client')
     expect(kindOf(code)).toBeTypeOf('string')
   })
 
   test('knows its codes from the names of methods', () => {
     expect(['CLI100', 'INT100'].every((code) => isRefusalCode(code))).toBe(true)
-    expect(['', 'cli100', 'CLI999', 'toString', '__proto__', 'constructor', 'hasOwnProperty'].some((code) => isRefusalCode(code))).toBe(false)
+    expect(
+      ['', 'cli100', 'CLI999', 'toString', '__proto__', 'constructor', 'hasOwnProperty'].some((code) =>
+        isRefusalCode(code),
+      ),
+    ).toBe(false)
   })
 })
 

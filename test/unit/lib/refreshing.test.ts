@@ -17,7 +17,7 @@ interface Source {
   /** How often it was asked. */
   readonly loads: () => number
   readonly kept: Promise<unknown>[]
-  pass(ms: number): void
+  readonly pass: (ms: number) => void
   /** What the next loads do; `hang` never settles. */
   next: 'value' | 'failure' | 'hang'
 }
@@ -43,7 +43,7 @@ function source(bounds: Partial<RefreshingBounds> = {}): Source {
     ),
     loads: () => count,
     kept,
-    pass(ms): void {
+    pass: (ms) => {
       now += ms
     },
     next: 'value',
@@ -114,7 +114,7 @@ describe('Refreshing.get()', () => {
 
   test('asks once for forty who come together', async () => {
     const { refreshing, loads } = source()
-    const answers = await Promise.all(Array.from({ length: 40 }, () => refreshing.get()))
+    const answers = await Promise.all(Array.from({ length: 40 }, async () => refreshing.get()))
     expect(answers).toEqual(Array.from({ length: 40 }, () => VALUE_1))
     expect(loads()).toBe(1)
   })
@@ -122,7 +122,7 @@ describe('Refreshing.get()', () => {
   test('tells forty who come together of one failure', async () => {
     const one = source()
     one.next = 'failure'
-    const answers = await Promise.all(Array.from({ length: 40 }, () => one.refreshing.get()))
+    const answers = await Promise.all(Array.from({ length: 40 }, async () => one.refreshing.get()))
     expect(answers.every((answer) => !answer.ok)).toBe(true)
     expect(one.loads()).toBe(1)
   })
@@ -150,7 +150,7 @@ describe('Refreshing.get() behind a leader that died', () => {
     one.next = 'hang'
     void one.refreshing.get()
     one.next = 'value'
-    const answers = await Promise.all(Array.from({ length: 40 }, () => one.refreshing.get()))
+    const answers = await Promise.all(Array.from({ length: 40 }, async () => one.refreshing.get()))
     expect(answers.every((answer) => answer.ok)).toBe(true)
     expect(one.loads()).toBe(2)
   })
@@ -182,7 +182,7 @@ describe('Refreshing.renew()', () => {
   test('asks once for forty who renew together', async () => {
     const { refreshing, loads } = source()
     await refreshing.get()
-    await Promise.all(Array.from({ length: 40 }, () => refreshing.renew()))
+    await Promise.all(Array.from({ length: 40 }, async () => refreshing.renew()))
     expect(loads()).toBe(2)
   })
 

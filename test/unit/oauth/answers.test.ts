@@ -12,24 +12,27 @@ const FULL = {
 } as const satisfies Omit<Refusal, 'code'>
 
 describe('toProblem()', () => {
-  test.each(REFUSAL_CODES)('%s is a problem document no cache keeps, with our mark, and without the detail', async (code) => {
-    const response = toProblem({ code, ...FULL }, CONTEXT, RESOURCE)
-    const { headers } = response
-    const text = await response.text()
-    expect(response.status).toBe(toResourceVoice(code).status)
-    expect(headers.get('content-type')).toBe('application/problem+json')
-    expect(headers.get('cache-control')).toBe('no-store')
-    expect(headers.get('x-content-type-options')).toBe('nosniff')
-    expect(headers.get('retry-after')).toBe('7')
-    expect(headers.get('proxy-status')).toMatch(new RegExp(`^jagway; error=[a-z_]+; details="${code}"$`))
-    expect(JSON.parse(text)).toMatchObject({
-      type: `https://gw.test/errors/${code}`,
-      status: response.status,
-      code,
-      request_id: 'req_1',
-    })
-    expect(text + JSON.stringify([...headers])).not.toContain('canary')
-  })
+  test.each(REFUSAL_CODES)(
+    '%s is a problem document no cache keeps, with our mark, and without the detail',
+    async (code) => {
+      const response = toProblem({ code, ...FULL }, CONTEXT, RESOURCE)
+      const { headers } = response
+      const text = await response.text()
+      expect(response.status).toBe(toResourceVoice(code).status)
+      expect(headers.get('content-type')).toBe('application/problem+json')
+      expect(headers.get('cache-control')).toBe('no-store')
+      expect(headers.get('x-content-type-options')).toBe('nosniff')
+      expect(headers.get('retry-after')).toBe('7')
+      expect(headers.get('proxy-status')).toMatch(new RegExp(`^jagway; error=[a-z_]+; details="${code}"$`))
+      expect(JSON.parse(text)).toMatchObject({
+        type: `https://gw.test/errors/${code}`,
+        status: response.status,
+        code,
+        request_id: 'req_1',
+      })
+      expect(text + JSON.stringify([...headers])).not.toContain('canary')
+    },
+  )
 
   test.each(REFUSAL_CODES)('%s has a challenge that names our metadata exactly where one is due', (code) => {
     const challenge = toProblem({ code }, CONTEXT, RESOURCE).headers.get('www-authenticate')
@@ -48,7 +51,11 @@ describe('toProblem()', () => {
   })
 
   test('hands on what a stronger login needs (RFC 9470 section 3)', () => {
-    const { headers } = toProblem({ code: 'IDP105', stepUp: { acrValues: 'urn:mfa', maxAgeSeconds: 0 } }, CONTEXT, RESOURCE)
+    const { headers } = toProblem(
+      { code: 'IDP105', stepUp: { acrValues: 'urn:mfa', maxAgeSeconds: 0 } },
+      CONTEXT,
+      RESOURCE,
+    )
     expect(headers.get('www-authenticate')).toContain('error="insufficient_user_authentication"')
     expect(headers.get('www-authenticate')).toContain('acr_values="urn:mfa", max_age="0"')
   })

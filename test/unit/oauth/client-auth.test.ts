@@ -42,7 +42,10 @@ const ODD_SECRET = 'p+%&=:"é 日/2~'
 
 describe('client_secret_basic', () => {
   test('of encoding form sends both halves form-urlencoded (RFC 6749 section 2.3.1), and nothing in the body', async () => {
-    const sent = await send(await prepare({ method: 'client_secret_basic', secret: SECRET, encoding: 'form' }, ODD_SECRET), ODD_ID)
+    const sent = await send(
+      await prepare({ method: 'client_secret_basic', secret: SECRET, encoding: 'form' }, ODD_SECRET),
+      ODD_ID,
+    )
     const [id = '', secret = '', ...rest] = basicOf(sent).split(':')
     expect(rest).toEqual([])
     expect([id, secret].join('')).toMatch(/^[\x21-\x7E]*$/)
@@ -52,16 +55,27 @@ describe('client_secret_basic', () => {
   })
 
   test('of encoding raw sends both halves as they are, in UTF-8', async () => {
-    const sent = await send(await prepare({ method: 'client_secret_basic', secret: SECRET, encoding: 'raw' }, ODD_SECRET), 'gw+%&ü')
+    const sent = await send(
+      await prepare({ method: 'client_secret_basic', secret: SECRET, encoding: 'raw' }, ODD_SECRET),
+      'gw+%&ü',
+    )
     expect(basicOf(sent)).toBe(`gw+%&ü:${ODD_SECRET}`)
     expect(sent.body).toEqual({})
   })
 
-  test.each(['a', 'ab', 'abc', 'abcd', '???>>>', 'ÿÿ'])('of encoding raw is padded base64 of the ordinary alphabet: %s', async (secret) => {
-    const sent = await send(await prepare({ method: 'client_secret_basic', secret: SECRET, encoding: 'raw' }, secret), 'id')
-    expect(sent.headers['authorization']).toMatch(/^Basic (?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/)
-    expect(basicOf(sent)).toBe(`id:${secret}`)
-  })
+  test.each(['a', 'ab', 'abc', 'abcd', '???>>>', 'ÿÿ'])(
+    'of encoding raw is padded base64 of the ordinary alphabet: %s',
+    async (secret) => {
+      const sent = await send(
+        await prepare({ method: 'client_secret_basic', secret: SECRET, encoding: 'raw' }, secret),
+        'id',
+      )
+      expect(sent.headers['authorization']).toMatch(
+        /^Basic (?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/,
+      )
+      expect(basicOf(sent)).toBe(`id:${secret}`)
+    },
+  )
 })
 
 describe('client_secret_post and none', () => {
@@ -123,7 +137,10 @@ describe('private_key_jwt', () => {
   test('reads a PKCS #8 key, which has no kid', async () => {
     const key = await createTestKey()
     const { body } = await send(await prepare(privateKeyJwt('ES256'), await exportPKCS8(key.privateKey)), 'gw')
-    expect(decodeProtectedHeader(body['client_assertion'] ?? '')).toEqual({ alg: 'ES256', typ: 'client-authentication+jwt' })
+    expect(decodeProtectedHeader(body['client_assertion'] ?? '')).toEqual({
+      alg: 'ES256',
+      typ: 'client-authentication+jwt',
+    })
     await compactVerify(body['client_assertion'] ?? '', await importJWK(key.publicJwk, 'ES256'))
   })
 
@@ -142,7 +159,11 @@ describe('private_key_jwt', () => {
       const made = await createClientAuth(privateKeyJwt('ES256'), ENDPOINT, async () => new Secret(text))
       expect(made).toEqual({ ok: false, error: 'the secret THE_SECRET does not hold a private key for ES256' })
     }
-    const rsa = await createClientAuth(privateKeyJwt('RS256'), ENDPOINT, async () => new Secret(JSON.stringify(key.privateJwk)))
+    const rsa = await createClientAuth(
+      privateKeyJwt('RS256'),
+      ENDPOINT,
+      async () => new Secret(JSON.stringify(key.privateJwk)),
+    )
     expect(rsa).toEqual({ ok: false, error: 'the secret THE_SECRET does not hold a private key for RS256' })
   })
 })

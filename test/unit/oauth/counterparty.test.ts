@@ -7,7 +7,11 @@ const URL_ASKED = 'https://as.test/token'
 type Answerer = (request: Request) => Response | Promise<Response>
 
 async function ask(answer: Answerer, limits = LIMITS): Promise<unknown> {
-  const result = await call(async (request) => answer(request), (send) => send(URL_ASKED, { method: 'POST', body: 'a=b' }), limits)
+  const result = await call(
+    async (request) => answer(request),
+    (send) => send(URL_ASKED, { method: 'POST', body: 'a=b' }),
+    limits,
+  )
   return result.ok ? { status: result.value.status, body: result.value.body } : result.error
 }
 
@@ -41,12 +45,16 @@ describe('call()', () => {
     expect(await ask(() => reply('{"a":1}', type))).toEqual({ status: 200, body: { a: 1 } })
   })
 
-  test.each(['text/html', 'text/json', 'application/jsonp', 'application/x-www-form-urlencoded', 'application/json, text/html', null])(
-    'does not believe an answer of %s',
-    async (type) => {
-      expect(await ask(() => reply('{"a":1}', type))).toEqual(unusable('a media type other than JSON'))
-    },
-  )
+  test.each([
+    'text/html',
+    'text/json',
+    'application/jsonp',
+    'application/x-www-form-urlencoded',
+    'application/json, text/html',
+    null,
+  ])('does not believe an answer of %s', async (type) => {
+    expect(await ask(() => reply('{"a":1}', type))).toEqual(unusable('a media type other than JSON'))
+  })
 
   test.each([
     ['[]', 'not_an_object'],
@@ -83,16 +91,24 @@ describe('call()', () => {
     expect(count).toBe(1)
   })
 
-  test.each([400, 401, 403, 404, 429, 500, 503])('lets the status %i speak where the body is nonsense', async (status) => {
-    expect(await ask(() => reply('<html>', 'text/html', status))).toEqual({ status, body: undefined })
-    expect(await ask(() => reply('{"a":1,"a":2}', 'application/json', status))).toEqual({ status, body: undefined })
-    expect(await ask(() => reply('x'.repeat(1000), 'application/json', status))).toEqual({ status, body: undefined })
-    expect(await ask(() => reply('{"error":"x"}', 'application/json', status))).toEqual({ status, body: { error: 'x' } })
-  })
+  test.each([400, 401, 403, 404, 429, 500, 503])(
+    'lets the status %i speak where the body is nonsense',
+    async (status) => {
+      expect(await ask(() => reply('<html>', 'text/html', status))).toEqual({ status, body: undefined })
+      expect(await ask(() => reply('{"a":1,"a":2}', 'application/json', status))).toEqual({ status, body: undefined })
+      expect(await ask(() => reply('x'.repeat(1000), 'application/json', status))).toEqual({ status, body: undefined })
+      expect(await ask(() => reply('{"error":"x"}', 'application/json', status))).toEqual({
+        status,
+        body: { error: 'x' },
+      })
+    },
+  )
 
   test('does not wait for headers that never come', async () => {
     const never: Answerer = (request) =>
-      new Promise((_resolve, reject) => request.signal.addEventListener('abort', () => reject(new Error('aborted: canary'))))
+      new Promise((_resolve, reject) =>
+        request.signal.addEventListener('abort', () => reject(new Error('aborted: canary'))),
+      )
     expect(await ask(never)).toEqual({ kind: 'timeout', detail: 'no complete answer within 40 ms' })
   })
 
@@ -112,7 +128,8 @@ describe('call()', () => {
   test('gives up by itself where the platform does not notice', async () => {
     const deaf: Answerer = () => new Promise(() => undefined)
     expect(await ask(deaf)).toEqual({ kind: 'timeout', detail: 'no complete answer within 40 ms' })
-    const deafBody: Answerer = () => reply(new ReadableStream({ start: (controller) => controller.enqueue(new Uint8Array(1)) }))
+    const deafBody: Answerer = () =>
+      reply(new ReadableStream({ start: (controller) => controller.enqueue(new Uint8Array(1)) }))
     expect(await ask(deafBody)).toEqual({ kind: 'timeout', detail: 'no complete answer within 40 ms' })
   })
 
@@ -122,7 +139,8 @@ describe('call()', () => {
   })
 
   test('tells a body that broke off', async () => {
-    const broken: Answerer = () => reply(new ReadableStream({ pull: (controller) => controller.error(new Error('reset')) }))
+    const broken: Answerer = () =>
+      reply(new ReadableStream({ pull: (controller) => controller.error(new Error('reset')) }))
     expect(await ask(broken)).toEqual(unusable('a body that broke off'))
   })
 })

@@ -33,7 +33,11 @@ const CLAIMS = {
   scope: 'invoice.read',
 }
 
-async function inspect(claims: Claims, header: Claims = {}, expected: Partial<IdJagExpectations> = {}): Promise<unknown> {
+async function inspect(
+  claims: Claims,
+  header: Claims = {},
+  expected: Partial<IdJagExpectations> = {},
+): Promise<unknown> {
   const token = await mint(key, { ...CLAIMS, ...claims }, { typ: 'oauth-id-jag+jwt', ...header })
   const facts = inspectIdJag(token, { ...EXPECTED, ...expected })
   return facts.ok ? facts.value : facts.error
@@ -125,7 +129,13 @@ describe('inspectIdJag() stops', () => {
 
   test('with its own words: nothing the token says is repeated', async () => {
     const canary = 'canary\r\n'
-    for (const claims of [{ iss: canary }, { aud: canary }, { client_id: canary }, { resource: canary }, { scope: canary }]) {
+    for (const claims of [
+      { iss: canary },
+      { aud: canary },
+      { client_id: canary },
+      { resource: canary },
+      { scope: canary },
+    ]) {
       expect(await inspect(claims)).not.toContain('canary')
     }
     expect(await inspect({}, { typ: canary })).not.toContain('canary')
@@ -191,7 +201,8 @@ describe('the ID-JAG vectors of the specification notes', () => {
 
 describe('decodeCompactJwt()', () => {
   const segment = (text: string): string => toBase64Url(toUtf8(text))
-  const jwt = (header: string, payload = '{}', signature = 'c2ln'): string => `${segment(header)}.${segment(payload)}.${signature}`
+  const jwt = (header: string, payload = '{}', signature = 'c2ln'): string =>
+    `${segment(header)}.${segment(payload)}.${signature}`
 
   test('reads header and payload', () => {
     const decoded = decodeCompactJwt(jwt('{"alg":"ES256"}', '{"a":[1]}'))
@@ -235,7 +246,9 @@ describe('decodeCompactJwt()', () => {
   })
 
   test('jwtType() is the type in lower case without its prefix', () => {
-    const types = [{ typ: 'JWT' }, { typ: 'application/AT+jwt' }, { typ: 'text/x' }, {}, { typ: 1 }].map((header) => jwtType(header))
+    const types = [{ typ: 'JWT' }, { typ: 'application/AT+jwt' }, { typ: 'text/x' }, {}, { typ: 1 }].map((header) =>
+      jwtType(header),
+    )
     expect(types).toEqual(['jwt', 'at+jwt', 'text/x', undefined, undefined])
   })
 })
@@ -243,17 +256,25 @@ describe('decodeCompactJwt()', () => {
 describe('isSole() and governs()', () => {
   test('isSole() is the string, or a list of it alone', () => {
     expect([isSole('a', 'a'), isSole(['a'], 'a')]).toEqual([true, true])
-    expect([isSole(['a', 'a'], 'a'), isSole([], 'a'), isSole('b', 'a'), isSole(undefined, 'a'), isSole([['a']], 'a')]).toEqual(
-      Array.from({ length: 5 }, () => false),
-    )
+    expect([
+      isSole(['a', 'a'], 'a'),
+      isSole([], 'a'),
+      isSole('b', 'a'),
+      isSole(undefined, 'a'),
+      isSole([['a']], 'a'),
+    ]).toEqual(Array.from({ length: 5 }, () => false))
   })
 
   test('governs() takes nothing that was not asked', () => {
     expect([governs('a', 'a'), governs(['a'], 'a'), governs(undefined, 'a'), governs(['x', 'y'], undefined)]).toEqual(
       Array.from({ length: 4 }, () => true),
     )
-    expect([governs('b', 'a'), governs(['a', 'b'], 'a'), governs([], 'a'), governs(null, 'a'), governs({}, 'a')]).toEqual(
-      Array.from({ length: 5 }, () => false),
-    )
+    expect([
+      governs('b', 'a'),
+      governs(['a', 'b'], 'a'),
+      governs([], 'a'),
+      governs(null, 'a'),
+      governs({}, 'a'),
+    ]).toEqual(Array.from({ length: 5 }, () => false))
   })
 })

@@ -34,6 +34,11 @@ export interface Asked {
   readonly parameters: readonly (readonly [string, string])[]
 }
 
+/** For comparing parameters whose order does not count, but their number does. */
+export function inOrder(parameters: Asked['parameters']): Asked['parameters'] {
+  return parameters.toSorted(([left], [right]) => left.localeCompare(right))
+}
+
 export type Answer = Response | (() => Response | Promise<Response>)
 
 export interface Leg<T> {
@@ -48,7 +53,12 @@ export function answer(body: unknown, status = 200, headers: Record<string, stri
   return new Response(text, { status, headers: { 'content-type': 'application/json', ...headers } })
 }
 
-export async function endpointOf(issuer: Issuer, clientId: string, auth: OutboundAuth, secret = 's3cret'): Promise<LegEndpoint> {
+export async function endpointOf(
+  issuer: Issuer,
+  clientId: string,
+  auth: OutboundAuth,
+  secret = 's3cret',
+): Promise<LegEndpoint> {
   const tokenEndpoint = `${issuer.replace(/\/$/, '')}/oauth2/token`
   const authenticate = await createClientAuth(auth, tokenEndpoint, async () => new Secret(secret))
   if (!authenticate.ok) throw new Error(authenticate.error)
@@ -117,7 +127,10 @@ export function mintIdJag(claims: Claims = {}): Promise<string> {
 }
 
 /** The body of a good answer of the identity provider, with changes; `undefined` leaves a member out. */
-export async function exchanged(changes: Readonly<Record<string, unknown>> = {}, claims: Claims = {}): Promise<Record<string, unknown>> {
+export async function exchanged(
+  changes: Readonly<Record<string, unknown>> = {},
+  claims: Claims = {},
+): Promise<Record<string, unknown>> {
   return {
     issued_token_type: ID_JAG_TYPE,
     access_token: await mintIdJag(claims),

@@ -45,7 +45,9 @@ describe('parseTokenRequest()', () => {
 
   test('does not touch what names the target: no case, no slash, no escape is changed', () => {
     for (const target of ['HTTPS://API.test', 'https://api.test/', 'https://api.test//x/../%7E', 'urn:x:y', 'a b']) {
-      expect(parse({ resource: target, audience: target })).toMatchObject({ value: { resource: target, audience: target } })
+      expect(parse({ resource: target, audience: target })).toMatchObject({
+        value: { resource: target, audience: target },
+      })
     }
   })
 
@@ -98,7 +100,11 @@ describe('parseTokenRequest()', () => {
   })
 
   test('names no value of the request in what it refuses', () => {
-    for (const changes of [{ grant_type: 'canary' }, { subject_token_type: 'canary' }, { resource: ['canary1', 'canary2'] }]) {
+    for (const changes of [
+      { grant_type: 'canary' },
+      { subject_token_type: 'canary' },
+      { resource: ['canary1', 'canary2'] },
+    ]) {
       expect(JSON.stringify(parse(changes))).not.toContain('canary')
     }
   })
@@ -110,9 +116,12 @@ describe('parseScope()', () => {
     expect(parseScope('')).toEqual({ ok: true, value: [] })
   })
 
-  test.each([' ', 'a ', ' a', 'a  b', 'a\tb', 'a\nb', 'a"', 'a\\b', 'é', 'a\u0000', 'a\u007f', 'a\u00a0b'])('refuses %j', (text) => {
-    expect(parseScope(text)).toEqual({ ok: false, error: 'malformed' })
-  })
+  test.each([' ', 'a ', ' a', 'a  b', 'a\tb', 'a\nb', 'a"', 'a\\b', 'é', 'a\u0000', 'a\u007f', 'a\u00a0b'])(
+    'refuses %j',
+    (text) => {
+      expect(parseScope(text)).toEqual({ ok: false, error: 'malformed' })
+    },
+  )
 
   test('refuses more than 4096 characters', () => {
     expect(parseScope('a'.repeat(4096)).ok).toBe(true)
@@ -142,10 +151,21 @@ describe('isAccessToken()', () => {
     expect(isAccessToken(token)).toBe(true)
   })
 
-  test.each(['', ' ', 'a b', 'a\r\nX-Injected: y', 'a\u0000', 'tökén', 'x'.repeat(16 * 1024 + 1), 5, null, undefined, true, ['x'], {}])(
-    'does not take %j',
-    (token) => {
-      expect(isAccessToken(token)).toBe(false)
-    },
-  )
+  test.each([
+    '',
+    ' ',
+    'a b',
+    'a\r\nX-Injected: y',
+    'a\u0000',
+    'tökén',
+    'x'.repeat(16 * 1024 + 1),
+    5,
+    null,
+    undefined,
+    true,
+    ['x'],
+    {},
+  ])('does not take %j', (token) => {
+    expect(isAccessToken(token)).toBe(false)
+  })
 })

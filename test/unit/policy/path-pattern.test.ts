@@ -7,7 +7,11 @@ describe('compilePathPattern()', () => {
     ['/', ['/'], ['/a', '/a/']],
     ['/v1/todos', ['/v1/todos', '/v1/todos/'], ['/v1', '/v1/todos/1', '/v1/todosx', '/V1/todos', '/v1/todo', '/']],
     ['/v1/todos/', ['/v1/todos', '/v1/todos/'], ['/v1/todos/1']],
-    ['/v1/*/comments', ['/v1/a/comments', '/v1/a b/comments/'], ['/v1/comments', '/v1/a/b/comments', '/v1/a/comments/1']],
+    [
+      '/v1/*/comments',
+      ['/v1/a/comments', '/v1/a b/comments/'],
+      ['/v1/comments', '/v1/a/b/comments', '/v1/a/comments/1'],
+    ],
     ['/v1/*', ['/v1/a', '/v1/a/', '/v1/a/b/c'], ['/v1', '/v1/', '/v1x', '/v1x/a', '/v2/a', '/']],
     ['/v1/**', ['/v1', '/v1/', '/v1/a', '/v1/a/b/c'], ['/v1x', '/v', '/', '/v2']],
     ['/*', ['/a', '/a/b', '/a/'], ['/']],
@@ -41,7 +45,7 @@ describe('compilePathPattern()', () => {
   test('takes linear time, however the pattern and the path look', () => {
     const start = performance.now()
     const matches = compilePathPattern(`${'/*'.repeat(2000)}/x`)
-    expect(matches(`${'/a'.repeat(20_000)}`)).toBe(false)
+    expect(matches('/a'.repeat(20_000))).toBe(false)
     expect(performance.now() - start).toBeLessThan(200)
   })
 })

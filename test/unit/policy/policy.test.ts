@@ -41,7 +41,11 @@ describe('decide()', () => {
   })
 
   test('allows where one rule allows, and names the first that did', () => {
-    const rules = [ruleOf({ id: 'no', users: [{ idp: 'corp', subject: 'bob' }] }), ruleOf({ id: 'first' }), ruleOf({ id: 'second' })]
+    const rules = [
+      ruleOf({ id: 'no', users: [{ idp: 'corp', subject: 'bob' }] }),
+      ruleOf({ id: 'first' }),
+      ruleOf({ id: 'second' }),
+    ]
     const permit = createPolicy(rules, ALL).decide(alice, TASKS, GET)
     expect(permit).toMatchObject({ ok: true, value: { rule: 'first', resource: TASKS, assertion: alice } })
   })
@@ -96,7 +100,10 @@ describe('decide()', () => {
   })
 
   test('knows nothing of resources it was not made with', () => {
-    expect(createPolicy([ruleOf()], [NOTES]).decide(alice, TASKS, GET)).toEqual({ ok: false, error: { code: 'POL100' } })
+    expect(createPolicy([ruleOf()], [NOTES]).decide(alice, TASKS, GET)).toEqual({
+      ok: false,
+      error: { code: 'POL100' },
+    })
   })
 })
 
@@ -174,7 +181,10 @@ describe('methods and paths', () => {
   })
 
   test('forbid a part of what another rule allows', () => {
-    const rules: Partial<Rule>[] = [{ paths: ['/v1/**'] }, { effect: 'deny', paths: ['/v1/admin/**'], methods: ['POST', 'DELETE'] }]
+    const rules: Partial<Rule>[] = [
+      { paths: ['/v1/**'] },
+      { effect: 'deny', paths: ['/v1/admin/**'], methods: ['POST', 'DELETE'] },
+    ]
     expect(codeFor(rules, { action: http('GET', '/v1/admin/keys') })).toBe('ok')
     expect(codeFor(rules, { action: http('DELETE', '/v1/admin/keys') })).toBe('POL101')
     expect(codeFor(rules, { action: http('DELETE', '/v1/admin') })).toBe('POL101')
@@ -204,8 +214,12 @@ describe('scopes', () => {
   })
 
   test('are those of all rules that allow, together', () => {
-    expect(decide([{ scopes: scopesOf('tasks.read') }, { scopes: scopesOf('tasks.write') }])).toBe('tasks.read tasks.write')
-    expect(decide([{ scopes: scopesOf('tasks.read') }, { scopes: scopesOf('tasks.write'), clients: ['other'] }])).toBe('tasks.read')
+    expect(decide([{ scopes: scopesOf('tasks.read') }, { scopes: scopesOf('tasks.write') }])).toBe(
+      'tasks.read tasks.write',
+    )
+    expect(decide([{ scopes: scopesOf('tasks.read') }, { scopes: scopesOf('tasks.write'), clients: ['other'] }])).toBe(
+      'tasks.read',
+    )
   })
 
   test('that a rule denies are gone, and only those', () => {
@@ -235,23 +249,28 @@ describe('scopes', () => {
     const scopes = fc.subarray(['a', 'b', 'c', 'd']).map((list) => scopesOf(...list))
     const rule = fc.record({ effect: fc.constantFrom('allow', 'deny'), scopes: fc.option(scopes, { nil: undefined }) })
     fc.assert(
-      fc.property(scopes, fc.array(rule, { maxLength: 4 }), fc.option(scopes, { nil: undefined }), (own, rules, asked) => {
-        const resource = resourceOf({ scopes: own })
-        const policy = createPolicy(
-          rules.map((each) => ruleOf(each)),
-          [resource],
-        )
-        const decided = policy.decide(alice, resource, { kind: 'token', scopes: asked })
-        if (!decided.ok) return
-        const allowing = rules.filter(({ effect }) => effect === 'allow')
-        expect(allowing.length).toBeGreaterThan(0)
-        for (const scope of decided.value.scopes) {
-          expect(own).toContain(scope)
-          expect(allowing.some((each) => each.scopes?.includes(scope) ?? true)).toBe(true)
-          expect(rules.some((each) => each.effect === 'deny' && (each.scopes?.includes(scope) ?? true))).toBe(false)
-        }
-        if (asked !== undefined) expect(decided.value.scopes).toEqual(asked)
-      }),
+      fc.property(
+        scopes,
+        fc.array(rule, { maxLength: 4 }),
+        fc.option(scopes, { nil: undefined }),
+        (own, rules, asked) => {
+          const resource = resourceOf({ scopes: own })
+          const policy = createPolicy(
+            rules.map((each) => ruleOf(each)),
+            [resource],
+          )
+          const decided = policy.decide(alice, resource, { kind: 'token', scopes: asked })
+          if (!decided.ok) return
+          const allowing = rules.filter(({ effect }) => effect === 'allow')
+          expect(allowing.length).toBeGreaterThan(0)
+          for (const scope of decided.value.scopes) {
+            expect(own).toContain(scope)
+            expect(allowing.some((each) => each.scopes?.includes(scope) ?? true)).toBe(true)
+            expect(rules.some((each) => each.effect === 'deny' && (each.scopes?.includes(scope) ?? true))).toBe(false)
+          }
+          if (asked !== undefined) expect(decided.value.scopes).toEqual(asked)
+        },
+      ),
       { numRuns: 500 },
     )
   })
@@ -288,7 +307,12 @@ describe('a Permit', () => {
     // @ts-expect-error the mark of the proof is exported by nobody
     const forged: Permit = { assertion: alice, resource: TASKS, scopes: TASKS.scopes, rule: 'mine' }
     // @ts-expect-error and so is that of the assertion
-    const vouched: VerifiedAssertion = { principal: alice.principal, caller: alice.caller, idpClient: alice.idpClient, token: alice.token }
+    const vouched: VerifiedAssertion = {
+      principal: alice.principal,
+      caller: alice.caller,
+      idpClient: alice.idpClient,
+      token: alice.token,
+    }
     expect([forged.rule, vouched.principal.subject]).toEqual(['mine', 'alice'])
   })
 })
