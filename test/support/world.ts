@@ -160,6 +160,7 @@ export interface World extends Isolate {
   readonly sink: RecordingSink
   /** Replace a handler to script a counterparty. */
   readonly script: Record<Role, Handler>
+  readonly fetch: Fetch
   /** Everything that was asked, in order; or of one role. */
   seen(role?: Role): readonly Seen[]
   /** Requests to places that nobody configured. */
@@ -277,6 +278,7 @@ export function createWorld(options: WorldOptions = {}): World {
     flight,
     sink,
     script,
+    fetch,
     strays: network.strays,
     seen: (role) => (role === undefined ? network.seen : network.seen.filter((each) => each.role === role)),
     alter(role, changes, init): void {

@@ -1,0 +1,126 @@
+// The edge of the house: which door a request comes to, what becomes of faults, and one event for each decision.
+import { describe, expect, test } from 'vitest'
+import { createRecordingSink } from '../../../src/platform/memory.ts'
+import { createWorld, NAMES, SECRETS, type World, type WorldOptions } from '../../support/world.ts'
+
+async function get(world: World, url: string, init: RequestInit = {}): Promise<Response> {
+  return world.app(new Request(url.startsWith('https:') ? url : NAMES.gateway + url, init))
+}
+
+async function asAlice(world: World, url: string, init: RequestInit = {}): Promise<Response> {
+  return get(world, url, { ...init, headers: { authorization: `Bearer ${await world.idToken()}` } })
+}
+
+function postToken(world: World, body: string, secret = SECRETS['AGENT_SECRET'] ?? ''): Promise<Response> {
+  const headers = {
+    authorization: `Basic ${btoa(`agent:${secret}`)}`,
+    'content-type': 'application/x-www-form-urlencoded',
+  }
+  return get(world, '/token', { method: 'POST', headers, body })
+}
+
+describe('a request that belongs to nothing', () => {
+  test.each(['/', '/x', '/r', '/r/tasksx', '/token/', '/TOKEN', '/errors', '/admin', '/.well-known/x', '/favicon.ico'])(
+    '%s is told so as a problem, and asks nobody',
+    async (path) => {
+      const world = createWorld()
+      const response = await asAlice(world, path)
+      expect([response.status, response.headers.get('content-type')]).toEqual([404, 'application/problem+json'])
+      expect(await response.json()).toMatchObject({
+        code: 'CLI106',
+        status: 404,
+        request_id: expect.stringMatching(/^req_[0-9a-f]{32}$/),
+      })
+      expect(response.headers.has('www-authenticate')).toBe(false)
+      expect([world.seen(), world.sink.events, world.strays]).toEqual([[], [], []])
+    },
+  )
+})
+
+describe('a host that belongs to a resource', () => {
+  test.each(['/token', '/errors/CLI100', '/.well-known/oauth-authorization-server', '/r/tasks/x'])(
+    'is all that resource’s: %s is not ours there',
+    async (path) => {
+      const world = createWorld()
+      expect((await asAlice(world, `https://notes.gw.test${path}`)).status).toBe(200)
+      expect(world.seen('upstream').map(({ url }) => url)).toEqual([`https://api.notes.test${path}`])
+    },
+  )
+})
+
+describe('an event', () => {
+  test('is written once for each decision, whatever it was, and carries the id the caller was told', async () => {
+    const world = createWorld()
+    const answers = [
+      await asAlice(world, '/r/tasks/x'),
+      await get(world, '/r/tasks/x'),
+      await asAlice(world, '/r/tasks/a//b'),
+      await asAlice(world, 'https://notes.gw.test/x'),
+      await postToken(world, 'grant_type=x'),
+      await postToken(world, 'a=b', 'wrong'),
+      await get(world, '/token'),
+    ]
+    expect(world.sink.events.map(({ http }) => http.status)).toEqual(answers.map(({ status }) => status))
+    const ids = world.sink.events.map(({ id }) => id)
+    expect(new Set(ids).size).toBe(answers.length)
+    for (const [at, answer] of answers.entries()) {
+      const told = await answer.json<{ request_id?: string }>()
+      if (answer.status >= 400) expect(told.request_id).toBe(ids[at])
+    }
+  })
+
+  test('is not written for what anybody may know', async () => {
+    const world = createWorld()
+    for (const path of ['/.well-known/oauth-authorization-server', '/errors/CLI100', '/nowhere']) await get(world, path)
+    expect(world.sink.events).toEqual([])
+  })
+
+  test('goes to every sink; without any, requests are served all the same', async () => {
+    const sinks = [createRecordingSink(), createRecordingSink()]
+    const world = createWorld({ sinks })
+    await asAlice(world, '/r/tasks/x')
+    expect(sinks.map(({ events }) => events.length)).toEqual([1, 1])
+    expect((await asAlice(createWorld({ sinks: [] }), '/r/tasks/x')).status).toBe(200)
+  })
+
+  test('carries the caller’s trace where it brings one', async () => {
+    const world = createWorld()
+    const trace = 'ab'.repeat(16)
+    await get(world, '/r/tasks/x', { headers: { traceparent: `00-${trace}-${'cd'.repeat(8)}-00` } })
+    await get(world, '/r/tasks/x', { headers: { traceparent: 'nonsense' } })
+    expect(world.sink.events.map(({ trace_id }) => trace_id === trace)).toEqual([true, false])
+  })
+})
+
+describe('a fault', () => {
+  // A secret that is there at the start and gone later: reading it throws, and nobody expects that.
+  const broken: WorldOptions = { cache: { sealing_keys: [{ secret: 'CANARY_SECRET_NAME' }] } }
+
+  test('becomes 500 with an id and without a word of what happened, at both doors', async () => {
+    const world = createWorld(broken)
+    const idToken = await world.idToken({ aud: 'agent-id' })
+    const body = new URLSearchParams({
+      grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+      subject_token: idToken,
+      subject_token_type: 'urn:ietf:params:oauth:token-type:id_token',
+      resource: NAMES.api,
+    })
+    for (const response of [await asAlice(world, '/r/tasks/x'), await postToken(world, body.toString())]) {
+      const text = await response.text()
+      expect(response.status).toBe(500)
+      expect(text).toContain('INT100')
+      expect(text).toMatch(/req_[0-9a-f]{32}/)
+      expect(text + JSON.stringify([...response.headers])).not.toMatch(/CANARY|is not set|Error:|\.ts\b/)
+    }
+    expect(world.seen('upstream')).toEqual([])
+  })
+
+  test('is written down with its kind and its place, and without its message', async () => {
+    const world = createWorld(broken)
+    await asAlice(world, '/r/tasks/x')
+    const [event] = world.sink.events
+    expect(event).toMatchObject({ code: 'INT100', outcome: 'error', http: { status: 500 } })
+    expect(event?.detail).toMatch(/^Error at /)
+    expect(JSON.stringify(event)).not.toMatch(/CANARY|is not set/)
+  })
+})
