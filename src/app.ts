@@ -67,7 +67,7 @@ async function answerResource(ports: AppPorts, request: Request, route: Route): 
     (refusal, answer) => {
       const { metadataUrl } = route.proxy
       return toProblem(refusal, answer, { metadataUrl, scopes: route.resource.scopes })
-    }
+    },
   )
 }
 
@@ -79,7 +79,7 @@ async function answerToken(ports: AppPorts, request: Request): Promise<Response>
     ports,
     facts,
     () => ports.token.answer(request, facts),
-    (refusal, answer) => toTokenError(refusal, answer, basic)
+    (refusal, answer) => toTokenError(refusal, answer, basic),
   )
 }
 
@@ -88,7 +88,7 @@ async function decide(
   ports: AppPorts,
   facts: Facts,
   work: () => Promise<Result<Response, Refusal>>,
-  toBytes: (refusal: Refusal, context: AnswerContext) => Response
+  toBytes: (refusal: Refusal, context: AnswerContext) => Response,
 ): Promise<Response> {
   const start = ports.clock.millis()
   const result = await work().catch((error: unknown) => err<Refusal>({ code: 'INT100', detail: whereabouts(error) }))
@@ -98,7 +98,7 @@ async function decide(
       status: response.status,
       refusal: result.ok ? undefined : result.error,
       now: ports.clock.now(),
-      totalMs: ports.clock.millis() - start
+      totalMs: ports.clock.millis() - start,
     })
     for (const sink of ports.sinks) sink.write(event)
   }

@@ -246,13 +246,13 @@ export interface AuditEvent {
   /** `ttl_s`: for how many more seconds the credential is good. */
   readonly token?: { readonly id_jag_jti?: string; readonly ttl_s: number }
   readonly cache?: CredentialOrigin
-  readonly ms: { readonly total: number; readonly exchange?: number; readonly redeem?: number; readonly upstream?: number }
+  readonly ms: {
+    readonly total: number
+    readonly exchange?: number
+    readonly redeem?: number
+    readonly upstream?: number
+  }
 }
 
 export type AuditEventName =
-  | 'subject.verify'
-  | 'policy.decide'
-  | 'id_jag.request'
-  | 'token.redeem'
-  | 'token.issue'
-  | 'request.forward'
+  'subject.verify' | 'policy.decide' | 'id_jag.request' | 'token.redeem' | 'token.issue' | 'request.forward'

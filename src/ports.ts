@@ -67,7 +67,7 @@ export interface KeptEntry {
 /** The work of one flight. It is told what is kept already; an ID-JAG in there may still be good. */
 export type TokenWork = (
   job: TokenJob,
-  kept: KeptEntry | undefined
+  kept: KeptEntry | undefined,
 ) => Promise<{ readonly kept: KeptEntry; readonly ms: LegTimes } | { readonly refusal: Refusal; readonly ms: LegTimes }>
 
 /** One flight at a time per name, everywhere. Whoever joins gets the flight's own answer. May throw. */

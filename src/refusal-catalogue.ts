@@ -42,134 +42,158 @@ export const CATALOGUE = {
   CLI100: {
     kind: 'bad_request',
     says: 'the request is malformed',
-    fix: 'Send the parameters once each, as application/x-www-form-urlencoded in the body (RFC 6749 section 3.2).'
+    fix: 'Send the parameters once each, as application/x-www-form-urlencoded in the body (RFC 6749 section 3.2).',
   },
   CLI101: {
     kind: 'unauthenticated_client',
     says: 'client authentication failed or is missing',
-    fix: 'Authenticate with the one method registered for this client; check its id and its credential.'
+    fix: 'Authenticate with the one method registered for this client; check its id and its credential.',
   },
   CLI103: {
     kind: 'unsupported_grant_type',
     says: 'this grant type is not supported here',
-    fix: 'Use urn:ietf:params:oauth:grant-type:token-exchange (RFC 8693).'
+    fix: 'Use urn:ietf:params:oauth:grant-type:token-exchange (RFC 8693).',
   },
   CLI104: {
     kind: 'bad_request',
     says: 'this subject_token_type is not supported here',
-    fix: 'Send an ID token with subject_token_type urn:ietf:params:oauth:token-type:id_token.'
+    fix: 'Send an ID token with subject_token_type urn:ietf:params:oauth:token-type:id_token.',
   },
   CLI105: {
     kind: 'bad_request',
     says: 'this requested_token_type is not supported here',
-    fix: 'Leave requested_token_type out, or ask for urn:ietf:params:oauth:token-type:access_token.'
+    fix: 'Leave requested_token_type out, or ask for urn:ietf:params:oauth:token-type:access_token.',
   },
   CLI106: {
     kind: 'unknown_target',
     says: 'there is no such resource for this client',
-    fix: 'Ask for one resource, by its exact configured identifier, that this client is meant to use.'
+    fix: 'Ask for one resource, by its exact configured identifier, that this client is meant to use.',
   },
   CLI107: {
     kind: 'unknown_target',
     says: 'exactly one resource must be named',
-    fix: 'Send one resource or one audience; where both are sent they must mean the same resource.'
+    fix: 'Send one resource or one audience; where both are sent they must mean the same resource.',
   },
-  CLI108: { kind: 'bad_scope', says: 'the scope parameter is malformed', fix: 'Send scope tokens separated by single spaces.' },
+  CLI108: {
+    kind: 'bad_scope',
+    says: 'the scope parameter is malformed',
+    fix: 'Send scope tokens separated by single spaces.',
+  },
   CLI109: {
     kind: 'ambiguous_path',
     says: 'the path could be read in more than one way',
-    fix: 'Send a path without encoded separators, dot segments, empty segments, backslashes, semicolons or control characters.'
+    fix: 'Send a path without encoded separators, dot segments, empty segments, backslashes, semicolons or control characters.',
   },
-  CLI110: { kind: 'unsupported_method', says: 'this method is not supported here', fix: 'Use the method the endpoint is made for.' },
+  CLI110: {
+    kind: 'unsupported_method',
+    says: 'this method is not supported here',
+    fix: 'Use the method the endpoint is made for.',
+  },
   CLI111: {
     kind: 'bad_request',
     says: 'actor tokens are not accepted here',
-    fix: 'Leave actor_token and actor_token_type out.'
+    fix: 'Leave actor_token and actor_token_type out.',
   },
   CLI112: {
     kind: 'bad_request',
     says: 'this client may not present that ID token',
-    fix: 'Present an ID token whose audience is one of the clients listed under subject_tokens for this client.'
+    fix: 'Present an ID token whose audience is one of the clients listed under subject_tokens for this client.',
   },
   CLI113: {
     kind: 'bad_request',
     says: 'this protocol upgrade is not forwarded',
-    fix: 'Send the request without an Upgrade header, or let an administrator set web_socket for this resource.'
+    fix: 'Send the request without an Upgrade header, or let an administrator set web_socket for this resource.',
   },
   CLI114: {
     kind: 'bad_request',
     says: 'DPoP proofs are not accepted here',
-    fix: 'Send a bearer token; sender-constrained tokens are not supported by this deployment.'
+    fix: 'Send a bearer token; sender-constrained tokens are not supported by this deployment.',
   },
 
   TOK100: { kind: 'no_token', says: 'a token is required', fix: 'Send an ID token as Authorization: Bearer.' },
   TOK101: {
     kind: 'bad_token',
     says: 'the token is not a well-formed ID token',
-    fix: 'Send one signed JWT in compact form, unchanged as the identity provider issued it.'
+    fix: 'Send one signed JWT in compact form, unchanged as the identity provider issued it.',
   },
   TOK102: {
     kind: 'bad_token',
     says: 'the token could not be verified',
-    fix: 'Send an ID token of an identity provider that is configured here; its keys must be the published ones.'
+    fix: 'Send an ID token of an identity provider that is configured here; its keys must be the published ones.',
   },
   TOK103: { kind: 'bad_token', says: 'the token has expired', fix: 'Get a new ID token and try again.' },
   TOK104: {
     kind: 'bad_token',
     says: 'the token was issued to another client',
-    fix: 'Use an ID token whose audience is a client that is configured here.'
+    fix: 'Use an ID token whose audience is a client that is configured here.',
   },
   TOK105: {
     kind: 'bad_token',
     says: 'the token is not an ID token',
-    fix: 'Send the ID token: not an access token, an ID-JAG, a logout token or a client assertion.'
+    fix: 'Send the ID token: not an access token, an ID-JAG, a logout token or a client assertion.',
   },
   TOK106: {
     kind: 'bad_token',
     says: 'the token is too old or not valid yet',
-    fix: 'Get a new ID token; if it is new, compare the clocks of the identity provider and of this gateway.'
+    fix: 'Get a new ID token; if it is new, compare the clocks of the identity provider and of this gateway.',
   },
-  TOK107: { kind: 'bad_token', says: 'the token belongs to a tenant that is not served here', fix: 'Sign in with a served tenant.' },
+  TOK107: {
+    kind: 'bad_token',
+    says: 'the token belongs to a tenant that is not served here',
+    fix: 'Sign in with a served tenant.',
+  },
   TOK108: {
     kind: 'bad_token',
     says: 'tokens of this client are not accepted on proxied requests',
-    fix: 'Use the token endpoint, or configure edge_client for this client of the identity provider.'
+    fix: 'Use the token endpoint, or configure edge_client for this client of the identity provider.',
   },
 
-  POL100: { kind: 'denied', says: 'no rule allows this', fix: 'An administrator can add an allow rule for this user, client and resource.' },
+  POL100: {
+    kind: 'denied',
+    says: 'no rule allows this',
+    fix: 'An administrator can add an allow rule for this user, client and resource.',
+  },
   POL101: { kind: 'denied', says: 'rule {name} denies this', fix: 'An administrator can change the rule.' },
   POL102: {
     kind: 'insufficient_scope',
     says: 'a scope that was asked for is not allowed',
-    fix: 'Ask for fewer scopes, or let an administrator allow them in a rule.'
+    fix: 'Ask for fewer scopes, or let an administrator allow them in a rule.',
   },
 
-  IDP101: { kind: 'login_refused', says: 'the identity provider refused the ID token', fix: 'Sign in again and use the new ID token.' },
+  IDP101: {
+    kind: 'login_refused',
+    says: 'the identity provider refused the ID token',
+    fix: 'Sign in again and use the new ID token.',
+  },
   IDP102: {
     kind: 'access_refused',
     says: 'the identity provider does not let this user or client reach {name}',
-    fix: 'An administrator of the identity provider can assign the application or the connection.'
+    fix: 'An administrator of the identity provider can assign the application or the connection.',
   },
   IDP103: {
     kind: 'target_refused',
     says: 'the identity provider does not know the authorization server of {name}, or may not issue for it',
-    fix: 'Compare the configured issuer and resource with what the identity provider has registered, character by character.'
+    fix: 'Compare the configured issuer and resource with what the identity provider has registered, character by character.',
   },
   IDP104: {
     kind: 'scope_refused',
     says: 'the identity provider does not grant the scopes asked for {name}',
-    fix: 'Compare the scopes of the rule with those the identity provider allows for this connection.'
+    fix: 'Compare the scopes of the rule with those the identity provider allows for this connection.',
   },
-  IDP105: { kind: 'step_up', says: 'the identity provider wants a stronger or newer login', fix: 'Sign in again as asked.' },
+  IDP105: {
+    kind: 'step_up',
+    says: 'the identity provider wants a stronger or newer login',
+    fix: 'Sign in again as asked.',
+  },
   IDP106: {
     kind: 'misconfigured',
     says: 'the identity provider does not accept this gateway as its client',
-    fix: 'An administrator must check client id, credential and grant types registered at the identity provider.'
+    fix: 'An administrator must check client id, credential and grant types registered at the identity provider.',
   },
   IDP109: {
     kind: 'misbehaved',
     says: 'the identity provider gave an answer that cannot be used',
-    fix: 'An administrator finds what was wrong with it in the audit event of this request.'
+    fix: 'An administrator finds what was wrong with it in the audit event of this request.',
   },
   IDP110: { kind: 'unavailable', says: 'the identity provider cannot be reached', fix: 'Try again later.' },
   IDP111: { kind: 'timeout', says: 'the identity provider did not answer in time', fix: 'Try again later.' },
@@ -177,58 +201,74 @@ export const CATALOGUE = {
   IDP114: {
     kind: 'unavailable',
     says: 'the keys or the metadata of the identity provider cannot be had',
-    fix: 'Try again later; an administrator can configure static keys and endpoints.'
+    fix: 'Try again later; an administrator can configure static keys and endpoints.',
   },
 
   RAS101: {
     kind: 'grant_refused',
     says: 'the authorization server of {name} refused the ID-JAG',
-    fix: 'An administrator compares issuer, client id and trusted identity provider on both sides; see the audit event.'
+    fix: 'An administrator compares issuer, client id and trusted identity provider on both sides; see the audit event.',
   },
   RAS102: {
     kind: 'access_refused',
     says: 'the authorization server of {name} does not let this user or client in',
-    fix: 'An administrator of {name} can give the user access.'
+    fix: 'An administrator of {name} can give the user access.',
   },
   RAS103: {
     kind: 'target_refused',
     says: 'the authorization server of {name} does not serve the resource asked for',
-    fix: 'Compare the configured resource with what the authorization server has registered, character by character.'
+    fix: 'Compare the configured resource with what the authorization server has registered, character by character.',
   },
   RAS104: {
     kind: 'scope_refused',
     says: 'the authorization server of {name} does not grant the scopes asked for',
-    fix: 'Compare the scopes of the rule with those the authorization server knows.'
+    fix: 'Compare the scopes of the rule with those the authorization server knows.',
   },
-  RAS105: { kind: 'step_up', says: 'the authorization server of {name} wants a stronger or newer login', fix: 'Sign in again as asked.' },
+  RAS105: {
+    kind: 'step_up',
+    says: 'the authorization server of {name} wants a stronger or newer login',
+    fix: 'Sign in again as asked.',
+  },
   RAS106: {
     kind: 'misconfigured',
     says: 'the authorization server of {name} does not accept this gateway as its client',
-    fix: 'An administrator must check client id, credential and grant types registered there.'
+    fix: 'An administrator must check client id, credential and grant types registered there.',
   },
   RAS109: {
     kind: 'misbehaved',
     says: 'the authorization server of {name} gave an answer that cannot be used',
-    fix: 'An administrator finds what was wrong with it in the audit event of this request.'
+    fix: 'An administrator finds what was wrong with it in the audit event of this request.',
   },
-  RAS110: { kind: 'unavailable', says: 'the authorization server of {name} cannot be reached', fix: 'Try again later.' },
-  RAS111: { kind: 'timeout', says: 'the authorization server of {name} did not answer in time', fix: 'Try again later.' },
-  RAS112: { kind: 'unavailable', says: 'the authorization server of {name} is out of order or busy', fix: 'Try again later.' },
+  RAS110: {
+    kind: 'unavailable',
+    says: 'the authorization server of {name} cannot be reached',
+    fix: 'Try again later.',
+  },
+  RAS111: {
+    kind: 'timeout',
+    says: 'the authorization server of {name} did not answer in time',
+    fix: 'Try again later.',
+  },
+  RAS112: {
+    kind: 'unavailable',
+    says: 'the authorization server of {name} is out of order or busy',
+    fix: 'Try again later.',
+  },
   RAS114: {
     kind: 'unavailable',
     says: 'the metadata of the authorization server of {name} cannot be had',
-    fix: 'Try again later; an administrator can configure the endpoint.'
+    fix: 'Try again later; an administrator can configure the endpoint.',
   },
 
   UPS101: {
     kind: 'upstream_failed',
     says: '{name} rejects the access token its own authorization server has just issued',
-    fix: 'An administrator compares resource and audience on both sides.'
+    fix: 'An administrator compares resource and audience on both sides.',
   },
   UPS102: {
     kind: 'unavailable',
     says: '{name} rejected the access token; a new one is in place, but the request could not be sent again for you',
-    fix: 'Send the request again.'
+    fix: 'Send the request again.',
   },
   UPS103: { kind: 'step_up', says: '{name} wants a stronger or newer login', fix: 'Sign in again as asked.' },
   UPS110: { kind: 'upstream_failed', says: '{name} cannot be reached', fix: 'Try again later.' },
@@ -238,9 +278,9 @@ export const CATALOGUE = {
   LIM102: {
     kind: 'media_type',
     says: 'this media type is not supported here',
-    fix: 'Send application/x-www-form-urlencoded without content encoding.'
+    fix: 'Send application/x-www-form-urlencoded without content encoding.',
   },
 
   INT100: { kind: 'fault', says: 'something went wrong here', fix: 'Report the request id.' },
-  INT101: { kind: 'unavailable', says: 'a part of the platform is not available', fix: 'Try again later.' }
+  INT101: { kind: 'unavailable', says: 'a part of the platform is not available', fix: 'Try again later.' },
 } as const satisfies Record<string, CatalogueRow>

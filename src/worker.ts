@@ -19,7 +19,7 @@ import {
   flightClass,
   missingSecrets,
   systemClock,
-  type Env
+  type Env,
 } from './platform/cloudflare.ts'
 import { createPolicy } from './policy/policy.ts'
 import { createTokenEndpoint } from './token/token.ts'
@@ -50,7 +50,7 @@ const identity = createIdentity(config, {
   background,
   secrets,
   discovery,
-  replay: createReplayGuard(env.REPLAYS)
+  replay: createReplayGuard(env.REPLAYS),
 })
 const policy = createPolicy(config.rules, config.resources.values())
 const credentials = createCredentials({ store, clock, background, flight: createSingleFlight(env.FLIGHTS) }, ring)
@@ -60,7 +60,7 @@ const app = createApp({
   clock,
   gateway: createGateway({ identity, policy, credentials, fetch, clock }),
   token: createTokenEndpoint({ config, identity, policy, credentials, clock }),
-  sinks: config.audit.sinks.map(() => createConsoleSink())
+  sinks: config.audit.sinks.map(() => createConsoleSink()),
 })
 
 const work = createTokenWork(config, { fetch, clock, background, secrets, store, discovery }, ring)

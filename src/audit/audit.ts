@@ -8,7 +8,7 @@ import type {
   Permit,
   Resource,
   ScopeToken,
-  VerifiedAssertion
+  VerifiedAssertion,
 } from '../model.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
 import type { LegTimes } from '../ports.ts'
@@ -59,8 +59,8 @@ export function toEvent(facts: Facts, ending: Ending): AuditEvent {
     ms: {
       total: Math.round(ending.totalMs),
       ...facts.credential?.ms,
-      ...(facts.upstreamMs === undefined ? {} : { upstream: Math.round(facts.upstreamMs) })
-    }
+      ...(facts.upstreamMs === undefined ? {} : { upstream: Math.round(facts.upstreamMs) }),
+    },
   }
 }
 
@@ -77,7 +77,7 @@ function about(facts: Facts, refusal: Refusal | undefined): Partial<AuditEvent> 
     ...(asked === undefined
       ? {}
       : { scopes: { asked, ...(facts.credential === undefined ? {} : { granted: facts.credential.scopes }) } }),
-    ...(permit === undefined ? denial(refusal) : { policy: { effect: 'allow', rule: permit.rule } })
+    ...(permit === undefined ? denial(refusal) : { policy: { effect: 'allow', rule: permit.rule } }),
   }
 }
 
@@ -96,7 +96,7 @@ function credentialOf({ credential }: Facts, now: NumericDate): Partial<AuditEve
   const { origin, idJagJti, expiresAt } = credential
   return {
     cache: origin,
-    token: { ttl_s: expiresAt - now, ...(idJagJti === undefined ? {} : { id_jag_jti: idJagJti }) }
+    token: { ttl_s: expiresAt - now, ...(idJagJti === undefined ? {} : { id_jag_jti: idJagJti }) },
   }
 }
 

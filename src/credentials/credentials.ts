@@ -108,13 +108,14 @@ class TokenCache implements Credentials {
       scopes,
       subjectToken: assertion.token.reveal(),
       identity,
-      ...need
+      ...need,
     }
     const landing = await this.#ports.flight.join(name, job).catch(() => undefined)
     if (landing === undefined) return err({ code: 'INT101', detail: 'the flight failed', retryAfterSeconds: 1 })
     if (!landing.landed) return err(landing.refusal)
     const entry = await this.#unseal(name, landing.sealed, identity)
-    if (entry === undefined) return err({ code: 'INT101', detail: 'the flight brought a foreign entry', retryAfterSeconds: 1 })
+    if (entry === undefined)
+      return err({ code: 'INT101', detail: 'the flight brought a foreign entry', retryAfterSeconds: 1 })
     // A token that lives too short to be kept is still good for the requests that waited for it.
     if (entry.usableUntil > this.#ports.clock.now()) this.#memory.set(identity, entry)
     return ok({ ...acquired(entry, landing.fresh ? 'exchange' : 'flight'), ms: landing.ms })

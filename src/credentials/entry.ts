@@ -23,7 +23,8 @@ export interface Entry {
   readonly refreshAt: NumericDate
   readonly jti: string | undefined
   /** Kept only where the RAS lets an ID-JAG be redeemed again. */
-  readonly idJag: { readonly token: Secret; readonly expiresAt: NumericDate; readonly scopes: readonly ScopeToken[] } | undefined
+  readonly idJag:
+    { readonly token: Secret; readonly expiresAt: NumericDate; readonly scopes: readonly ScopeToken[] } | undefined
 }
 
 const SAFETY_MARGIN_SECONDS = 30
@@ -40,7 +41,7 @@ export interface LifetimeBounds {
 export function lifetimeOf(
   issuedAt: NumericDate,
   lifetimeSeconds: number,
-  bounds: LifetimeBounds
+  bounds: LifetimeBounds,
 ): Pick<Entry, 'issuedAt' | 'expiresAt' | 'usableUntil' | 'refreshAt'> {
   const lifetime = Math.min(lifetimeSeconds, bounds.maxTtlSeconds)
   // Cutting a long life short needs no margin: the token lives on.
@@ -61,7 +62,7 @@ const scopes = v.array(v.pipe(v.string(), v.guard(isScopeToken)))
 const token = v.pipe(
   v.string(),
   v.guard(isAccessToken),
-  v.transform((text) => new Secret(text))
+  v.transform((text) => new Secret(text)),
 )
 const storedEntry = v.strictObject({
   v: v.literal(1),
@@ -74,7 +75,7 @@ const storedEntry = v.strictObject({
   usable_until: date,
   refresh_at: date,
   jti: v.optional(v.string()),
-  id_jag: v.optional(v.strictObject({ token, expires_at: date, scopes }))
+  id_jag: v.optional(v.strictObject({ token, expires_at: date, scopes })),
 })
 
 /** The plain bytes of an entry; only ever handed to the sealing. */
@@ -94,9 +95,9 @@ export function encodeEntry(entry: Entry): Uint8Array<ArrayBuffer> {
       id_jag: entry.idJag && {
         token: entry.idJag.token.reveal(),
         expires_at: entry.idJag.expiresAt,
-        scopes: entry.idJag.scopes
-      }
-    })
+        scopes: entry.idJag.scopes,
+      },
+    }),
   )
 }
 
@@ -121,7 +122,7 @@ export function decodeEntry(bytes: Uint8Array): Entry | undefined {
     idJag: output.id_jag && {
       token: output.id_jag.token,
       expiresAt: output.id_jag.expires_at,
-      scopes: output.id_jag.scopes
-    }
+      scopes: output.id_jag.scopes,
+    },
   }
 }

@@ -73,11 +73,14 @@ export function createKeyRing(sealingKeys: readonly SecretName[], secrets: Secre
       } catch {
         return undefined
       }
-    }
+    },
   }
 }
 
-function algorithm(iv: Uint8Array<ArrayBuffer>, name: string): { name: 'AES-GCM'; iv: Uint8Array<ArrayBuffer>; additionalData: Uint8Array<ArrayBuffer> } {
+function algorithm(
+  iv: Uint8Array<ArrayBuffer>,
+  name: string,
+): { name: 'AES-GCM'; iv: Uint8Array<ArrayBuffer>; additionalData: Uint8Array<ArrayBuffer> } {
   return { name: 'AES-GCM', iv, additionalData: toUtf8(`jagway entry ${VERSION} ${name}`) }
 }
 
@@ -85,16 +88,23 @@ function algorithm(iv: Uint8Array<ArrayBuffer>, name: string): { name: 'AES-GCM'
 async function derive(name: SecretName, secrets: Secrets): Promise<RingKey> {
   const secret = toUtf8((await secrets(name)).reveal())
   const material = await crypto.subtle.importKey('raw', secret, 'HKDF', false, ['deriveKey', 'deriveBits'])
-  const parameters = (use: string): { name: 'HKDF'; hash: 'SHA-256'; salt: Uint8Array<ArrayBuffer>; info: Uint8Array<ArrayBuffer> } => ({
+  const parameters = (
+    use: string,
+  ): { name: 'HKDF'; hash: 'SHA-256'; salt: Uint8Array<ArrayBuffer>; info: Uint8Array<ArrayBuffer> } => ({
     name: 'HKDF',
     hash: 'SHA-256',
     salt: new Uint8Array(0),
-    info: toUtf8(`jagway ${use} v1`)
+    info: toUtf8(`jagway ${use} v1`),
   })
   const [sealing, naming, id] = await Promise.all([
-    crypto.subtle.deriveKey(parameters('seal'), material, { name: 'AES-GCM', length: 256 }, false, ['encrypt', 'decrypt']),
-    crypto.subtle.deriveKey(parameters('name'), material, { name: 'HMAC', hash: 'SHA-256', length: 256 }, false, ['sign']),
-    crypto.subtle.deriveBits(parameters('key id'), material, KEY_ID_BYTES * 8)
+    crypto.subtle.deriveKey(parameters('seal'), material, { name: 'AES-GCM', length: 256 }, false, [
+      'encrypt',
+      'decrypt',
+    ]),
+    crypto.subtle.deriveKey(parameters('name'), material, { name: 'HMAC', hash: 'SHA-256', length: 256 }, false, [
+      'sign',
+    ]),
+    crypto.subtle.deriveBits(parameters('key id'), material, KEY_ID_BYTES * 8),
   ])
   return { id: new Uint8Array(id), sealing, naming }
 }
@@ -105,7 +115,7 @@ async function nameUnder(key: RingKey, { user, client, resource, identity }: Nam
     hmac(key.naming, `user ${user}`),
     hmac(key.naming, `client ${client}`),
     hmac(key.naming, `resource ${resource}`),
-    hmac(key.naming, `identity ${identity}`)
+    hmac(key.naming, `identity ${identity}`),
   ])
   return `t1.${parts.join('.')}`
 }

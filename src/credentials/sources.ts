@@ -9,7 +9,17 @@ import { createClientAuth } from '../oauth/client-auth.ts'
 import { exchangeForIdJag, redeemIdJag, type AccessToken, type IdJag, type LegEndpoint } from '../oauth/legs.ts'
 import type { Discovery } from '../oauth/metadata.ts'
 import { isScopeToken } from '../oauth/vocabulary.ts'
-import type { Background, Clock, Fetch, KeptEntry, LegTimes, Secrets, TokenJob, TokenStore, TokenWork } from '../ports.ts'
+import type {
+  Background,
+  Clock,
+  Fetch,
+  KeptEntry,
+  LegTimes,
+  Secrets,
+  TokenJob,
+  TokenStore,
+  TokenWork,
+} from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
 import { decodeEntry, encodeEntry, lifetimeOf, type Entry } from './entry.ts'
 import type { KeyRing } from './key-ring.ts'
@@ -57,7 +67,14 @@ function resolve(config: Config, job: TokenJob): Result<Task, Refusal> {
   if (idp === undefined || idpClient === undefined || resource === undefined || scopes.length !== job.scopes.length) {
     return err({ code: 'INT101', detail: 'the flight has another configuration', retryAfterSeconds: 1 })
   }
-  return ok({ job, idp, idpClient, resource, scopes, rasClient: resource.clientsByCaller.get(job.caller) ?? resource.client })
+  return ok({
+    job,
+    idp,
+    idpClient,
+    resource,
+    scopes,
+    rasClient: resource.clientsByCaller.get(job.caller) ?? resource.client,
+  })
 }
 
 interface Fetched {
@@ -69,14 +86,15 @@ async function fetchToken(
   task: Task,
   reusable: IdJag | undefined,
   ports: SourcePorts,
-  ms: { exchange?: number; redeem?: number }
+  ms: { exchange?: number; redeem?: number },
 ): Promise<Result<Fetched, Refusal>> {
   const { resource, rasClient } = task
   const server = resource.authorizationServer
   const ras = await legEndpoint(server, rasClient, 'RAS', ports)
   if (!ras.ok) return err({ ...ras.error, name: resource.name })
 
-  const idJag = reusable === undefined ? await timed(ports.clock, ms, 'exchange', () => exchange(task, ports)) : ok(reusable)
+  const idJag =
+    reusable === undefined ? await timed(ports.clock, ms, 'exchange', () => exchange(task, ports)) : ok(reusable)
   if (!idJag.ok) return err({ ...idJag.error, name: resource.name })
 
   const token = await timed(ports.clock, ms, 'redeem', () =>
@@ -85,8 +103,8 @@ async function fetchToken(
       idJag: idJag.value,
       resource: resource.resource,
       sendScope: server.quirks.sendScope === 'same',
-      sendResource: server.quirks.sendResource
-    })
+      sendResource: server.quirks.sendResource,
+    }),
   )
   if (token.ok) return ok({ token: token.value, idJag: idJag.value })
   // An ID-JAG that was redeemed before may have been withdrawn since; a new one is asked for, once (D-10).
@@ -105,7 +123,7 @@ async function exchange(task: Task, ports: SourcePorts): Promise<Result<IdJag, R
     rasClientId: task.rasClient.id,
     resource: resource.resource,
     scopes: task.scopes,
-    now: ports.clock.now()
+    now: ports.clock.now(),
   })
 }
 
@@ -114,7 +132,7 @@ async function legEndpoint(
   server: Pick<Idp, 'issuer' | 'tokenEndpoint'>,
   client: { readonly id: RasClient['id']; readonly auth: OutboundAuth },
   leg: 'IDP' | 'RAS',
-  ports: SourcePorts
+  ports: SourcePorts,
 ): Promise<Result<LegEndpoint, Refusal>> {
   let tokenEndpoint = server.tokenEndpoint
   if (tokenEndpoint === undefined) {
@@ -128,7 +146,12 @@ async function legEndpoint(
   return ok({ issuer: server.issuer, tokenEndpoint, clientId: client.id, authenticate: authenticate.value })
 }
 
-async function timed<T>(clock: Clock, ms: Record<string, number>, leg: keyof LegTimes, work: () => Promise<T>): Promise<T> {
+async function timed<T>(
+  clock: Clock,
+  ms: Record<string, number>,
+  leg: keyof LegTimes,
+  work: () => Promise<T>,
+): Promise<T> {
   const start = clock.millis()
   const result = await work()
   ms[leg] = Math.round(clock.millis() - start)
@@ -139,7 +162,7 @@ async function reusableIdJag(
   { job, resource }: Task,
   kept: KeptEntry | undefined,
   clock: Clock,
-  ring: KeyRing
+  ring: KeyRing,
 ): Promise<IdJag | undefined> {
   if (kept === undefined || !resource.authorizationServer.quirks.idJagReuse) return undefined
   const plain = await ring.open(job.name, kept.sealed)
@@ -154,7 +177,7 @@ async function keep(
   { job, resource }: Task,
   config: Config,
   ports: SourcePorts,
-  ring: KeyRing
+  ring: KeyRing,
 ): Promise<KeptEntry> {
   const now = ports.clock.now()
   const reusable = resource.authorizationServer.quirks.idJagReuse && idJag.expiresAt !== undefined
@@ -165,7 +188,9 @@ async function keep(
     scopes: token.scopes,
     ...lifetimeOf(now, token.lifetimeSeconds, config.cache),
     jti: idJag.jti,
-    idJag: reusable ? { token: idJag.token, expiresAt: numericDate(idJag.expiresAt ?? 0), scopes: idJag.scopes } : undefined
+    idJag: reusable
+      ? { token: idJag.token, expiresAt: numericDate(idJag.expiresAt ?? 0), scopes: idJag.scopes }
+      : undefined,
   }
   const sealed = await ring.seal(job.name, encodeEntry(entry))
   if (entry.usableUntil >= plusSeconds(now, KV_FLOOR_SECONDS)) {

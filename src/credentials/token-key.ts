@@ -23,6 +23,15 @@ export function nameParts(permit: Permit): NameParts {
     user,
     client,
     resource: target,
-    identity: encodeFields([EPOCH, user, client, target, assertion.idpClient.ref, assertion.idpClient.id, rasClientFor(permit).id, scopes])
+    identity: encodeFields([
+      EPOCH,
+      user,
+      client,
+      target,
+      assertion.idpClient.ref,
+      assertion.idpClient.id,
+      rasClientFor(permit).id,
+      scopes,
+    ]),
   }
 }

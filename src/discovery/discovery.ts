@@ -20,7 +20,7 @@ export function toServerMetadata(config: Config): Response {
     token_endpoint: `${config.publicUrl}/token`,
     grant_types_supported: [GRANT_TYPE.tokenExchange],
     token_endpoint_auth_methods_supported: unique(auths.map(({ method }) => method)),
-    ...(algorithms.length === 0 ? {} : { token_endpoint_auth_signing_alg_values_supported: unique(algorithms) })
+    ...(algorithms.length === 0 ? {} : { token_endpoint_auth_signing_alg_values_supported: unique(algorithms) }),
   })
 }
 
@@ -34,7 +34,7 @@ export function toResourceMetadata(config: Config, resource: Resource, proxy: Pr
     ...(issuers.length === 0 ? {} : { authorization_servers: issuers }),
     ...(resource.scopes.length === 0 ? {} : { scopes_supported: resource.scopes }),
     bearer_methods_supported: ['header'],
-    resource_name: resource.name
+    resource_name: resource.name,
   })
 }
 
@@ -43,7 +43,11 @@ export function toErrorPage(code: string): Response | undefined {
   if (!isRefusalCode(code)) return undefined
   const { says, fix } = pageOf(code)
   return new Response(`${code}\n\nWhat happened: ${says}.\nWhat to do: ${fix}\n`, {
-    headers: { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff', 'cache-control': 'max-age=3600' }
+    headers: {
+      'content-type': 'text/plain; charset=utf-8',
+      'x-content-type-options': 'nosniff',
+      'cache-control': 'max-age=3600',
+    },
   })
 }
 

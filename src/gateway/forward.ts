@@ -20,7 +20,11 @@ export interface Outbound {
 }
 
 /** Refuses with UPS110 or UPS111. */
-export async function forward(fetch: Fetch, outbound: Outbound, credential: Credential): Promise<Result<Response, Refusal>> {
+export async function forward(
+  fetch: Fetch,
+  outbound: Outbound,
+  credential: Credential,
+): Promise<Result<Response, Refusal>> {
   const { request, resource, target } = outbound
   const headers = toUpstreamHeaders(request, outbound.proxy, outbound.upgrade)
   headers.set('traceparent', outbound.traceparent)
@@ -28,7 +32,13 @@ export async function forward(fetch: Fetch, outbound: Outbound, credential: Cred
   const abort = new AbortController()
   const timer = setTimeout(() => abort.abort(), HEADERS_TIMEOUT_MS)
   try {
-    const init: RequestInit = { method: request.method, headers, body: hasBody(request) ? request.body : null, redirect: 'manual', signal: abort.signal }
+    const init: RequestInit = {
+      method: request.method,
+      headers,
+      body: hasBody(request) ? request.body : null,
+      redirect: 'manual',
+      signal: abort.signal,
+    }
     return ok(await fetch(new Request(target, init)))
   } catch {
     // The connection failed, or the upstream broke the protocol; what exactly is the platform's wording, not ours.

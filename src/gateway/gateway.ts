@@ -38,7 +38,7 @@ async function handle(
   request: Request,
   route: Route,
   traceparent: string,
-  facts: Facts
+  facts: Facts,
 ): Promise<Result<Response, Refusal>> {
   facts.resource = route.resource
   const wanted = readRequest(request, route)
@@ -58,7 +58,14 @@ async function handle(
   note(facts, acquired.value)
 
   const { resource, proxy } = route
-  const outbound: Outbound = { request, resource, proxy, upgrade, traceparent, target: proxy.upstream + route.rest + route.search }
+  const outbound: Outbound = {
+    request,
+    resource,
+    proxy,
+    upgrade,
+    traceparent,
+    target: proxy.upstream + route.rest + route.search,
+  }
   const start = ports.clock.millis()
   const response = await send(ports, outbound, permit.value, acquired.value, facts)
   facts.upstreamMs = ports.clock.millis() - start
@@ -94,7 +101,7 @@ async function send(
   outbound: Outbound,
   permit: Permit,
   acquired: Acquired,
-  facts: Facts
+  facts: Facts,
 ): Promise<Result<Response, Refusal>> {
   const { request, resource } = outbound
   const first = await forward(ports.fetch, outbound, acquired.credential)
@@ -122,7 +129,10 @@ function stepUpOf(response: Response, resource: Resource): Refusal | undefined {
   return {
     code: 'UPS103',
     name: resource.name,
-    stepUp: { ...(acrValues === undefined ? {} : { acrValues }), ...(maxAgeSeconds === undefined ? {} : { maxAgeSeconds }) }
+    stepUp: {
+      ...(acrValues === undefined ? {} : { acrValues }),
+      ...(maxAgeSeconds === undefined ? {} : { maxAgeSeconds }),
+    },
   }
 }
 

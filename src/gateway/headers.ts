@@ -24,10 +24,15 @@ const REQUEST_HEADERS = [
   'prefer',
   'range',
   'tracestate',
-  'user-agent'
+  'user-agent',
 ] as const
 
-const WEBSOCKET_HEADERS = ['sec-websocket-extensions', 'sec-websocket-key', 'sec-websocket-protocol', 'sec-websocket-version'] as const
+const WEBSOCKET_HEADERS = [
+  'sec-websocket-extensions',
+  'sec-websocket-key',
+  'sec-websocket-protocol',
+  'sec-websocket-version',
+] as const
 
 /** The headers for the upstream, without its credential. */
 export function toUpstreamHeaders(request: Request, proxy: Proxy, upgrade: boolean): Headers {
@@ -69,7 +74,7 @@ const RESPONSE_HEADERS_DROPPED = [
   'strict-transport-security',
   'surrogate-control',
   'trailer',
-  'www-authenticate'
+  'www-authenticate',
 ] as const
 
 // With a list of fields (`private="x"`) they are about these fields alone (RFC 9111 section 5.2.2).
@@ -105,7 +110,12 @@ export function toPublicLocation(location: string, proxy: Proxy, target: string)
 
 /** RFC 9110 section 7.6.1: what the Connection header names is for the next hop only. */
 function nominatedBy(connection: string | null): readonly string[] {
-  return connection === null ? [] : connection.split(',').map((name) => name.trim().toLowerCase()).filter(isToken)
+  return connection === null
+    ? []
+    : connection
+        .split(',')
+        .map((name) => name.trim().toLowerCase())
+        .filter(isToken)
 }
 
 function isToken(name: string): boolean {

@@ -40,11 +40,13 @@ export function createRoutes(resources: Iterable<Resource>): Routes {
     byPath(url) {
       const { rest, search } = split(url)
       // The configuration takes no prefix that contains another, so at most one fits.
-      const target = prefixes.find(({ prefix }) => rest.startsWith(prefix) && (rest.length === prefix.length || rest[prefix.length] === '/'))
+      const target = prefixes.find(
+        ({ prefix }) => rest.startsWith(prefix) && (rest.length === prefix.length || rest[prefix.length] === '/'),
+      )
       if (target === undefined) return undefined
       const { resource, proxy, prefix } = target
       return { resource, proxy, rest: rest.slice(prefix.length) || '/', search }
-    }
+    },
   }
 }
 

@@ -7,7 +7,7 @@ export type BodyProblem = 'too_large' | 'broken'
 /** Reads at most `maxBytes`; beyond that the stream is cancelled and nothing is returned. */
 export async function readLimited(
   body: ReadableStream<Uint8Array> | null,
-  maxBytes: number
+  maxBytes: number,
 ): Promise<Result<Uint8Array<ArrayBuffer>, BodyProblem>> {
   if (body === null) return ok(new Uint8Array(0))
   const reader = body.getReader()

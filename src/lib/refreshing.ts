@@ -39,7 +39,7 @@ export class Refreshing<T, P> {
     load: () => Promise<Result<T, P>>,
     bounds: RefreshingBounds,
     millis: () => number,
-    background: (work: Promise<unknown>) => void
+    background: (work: Promise<unknown>) => void,
   ) {
     this.#load = load
     this.#bounds = bounds

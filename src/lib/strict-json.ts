@@ -58,8 +58,8 @@ function walk(text: string): void {
       },
       onError: () => {
         throw new Stop('not_json')
-      }
+      },
     },
-    { disallowComments: true, allowTrailingComma: false }
+    { disallowComments: true, allowTrailingComma: false },
   )
 }

@@ -5,7 +5,7 @@ import { toWwwAuthenticate } from './challenge.ts'
 const HEADERS = {
   'cache-control': 'no-store',
   'x-content-type-options': 'nosniff',
-  'content-security-policy': "default-src 'none'; frame-ancestors 'none'"
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
 } as const
 
 export interface AnswerContext {
@@ -25,7 +25,11 @@ export function toJson(body: unknown, status = 200, headers: Readonly<Record<str
 }
 
 /** For callers of resources: RFC 9457 problem, RFC 6750 challenge, RFC 9209 Proxy-Status. */
-export function toProblem(refusal: Refusal, context: AnswerContext, resource: ChallengedResource | undefined): Response {
+export function toProblem(
+  refusal: Refusal,
+  context: AnswerContext,
+  resource: ChallengedResource | undefined,
+): Response {
   const { status, challenge } = toResourceVoice(refusal.code)
   const headers = refusalHeaders(refusal)
   if (challenge !== 'none' && resource !== undefined) {
@@ -34,7 +38,7 @@ export function toProblem(refusal: Refusal, context: AnswerContext, resource: Ch
       // RFC 6750 section 3.1; also the hint that MCP clients act on.
       ...(challenge === 'bare' || challenge === 'insufficient_scope' ? { scopes: resource.scopes } : {}),
       ...refusal.stepUp,
-      resourceMetadata: resource.metadataUrl
+      resourceMetadata: resource.metadataUrl,
     })
   }
   const body = {
@@ -43,11 +47,11 @@ export function toProblem(refusal: Refusal, context: AnswerContext, resource: Ch
     status,
     detail: describe(refusal),
     code: refusal.code,
-    request_id: context.requestId
+    request_id: context.requestId,
   }
   return new Response(JSON.stringify(body), {
     status,
-    headers: { ...HEADERS, ...headers, 'content-type': 'application/problem+json' }
+    headers: { ...HEADERS, ...headers, 'content-type': 'application/problem+json' },
   })
 }
 
@@ -64,7 +68,7 @@ export function toTokenError(refusal: Refusal, context: AnswerContext, basic: bo
     request_id: context.requestId,
     // draft-ietf-oauth-identity-assertion-authz-grant: the members of RFC 9470 travel in the token error.
     ...(refusal.stepUp?.acrValues === undefined ? {} : { acr_values: refusal.stepUp.acrValues }),
-    ...(refusal.stepUp?.maxAgeSeconds === undefined ? {} : { max_age: refusal.stepUp.maxAgeSeconds })
+    ...(refusal.stepUp?.maxAgeSeconds === undefined ? {} : { max_age: refusal.stepUp.maxAgeSeconds }),
   }
   return toJson(body, status, { ...headers, pragma: 'no-cache' })
 }
@@ -72,7 +76,7 @@ export function toTokenError(refusal: Refusal, context: AnswerContext, basic: bo
 function refusalHeaders(refusal: Refusal): Record<string, string> {
   return {
     'proxy-status': `jagway; error=${toProxyError(kindOf(refusal.code))}; details="${refusal.code}"`,
-    ...(refusal.retryAfterSeconds === undefined ? {} : { 'retry-after': refusal.retryAfterSeconds.toString() })
+    ...(refusal.retryAfterSeconds === undefined ? {} : { 'retry-after': refusal.retryAfterSeconds.toString() }),
   }
 }
 

@@ -14,7 +14,8 @@ export interface Challenge {
 export function toWwwAuthenticate(challenge: Challenge): string {
   const parameters: string[] = []
   const add = (name: string, value: string | undefined): void => {
-    if (value !== undefined && value !== '') parameters.push(`${name}="${value.replaceAll(/[^\x20-\x21\x23-\x5B\x5D-\x7E]/g, '')}"`)
+    if (value !== undefined && value !== '')
+      parameters.push(`${name}="${value.replaceAll(/[^\x20-\x21\x23-\x5B\x5D-\x7E]/g, '')}"`)
   }
   add('error', challenge.error)
   add('error_description', challenge.errorDescription)
@@ -62,6 +63,6 @@ export function parseWwwAuthenticate(header: string | null): ForeignChallenge {
         : undefined,
     scopes: (members.get('scope') ?? '').split(' ').filter((scope) => isScopeToken(scope)),
     acrValues: acrValues !== undefined && /^[\x21\x23-\x5B\x5D-\x7E ]{1,512}$/.test(acrValues) ? acrValues : undefined,
-    maxAgeSeconds: maxAge !== undefined && /^\d{1,9}$/.test(maxAge) ? Number(maxAge) : undefined
+    maxAgeSeconds: maxAge !== undefined && /^\d{1,9}$/.test(maxAge) ? Number(maxAge) : undefined,
   }
 }

@@ -19,7 +19,7 @@ export type AuthProblem = string
 export async function createClientAuth(
   auth: OutboundAuth,
   tokenEndpoint: string,
-  secrets: Secrets
+  secrets: Secrets,
 ): Promise<Result<oauth.ClientAuth, AuthProblem>> {
   switch (auth.method) {
     case 'none':
@@ -39,8 +39,8 @@ export async function createClientAuth(
             header['typ'] = JWT_TYPE.clientAssertion
             header['alg'] = auth.alg
             if (auth.audience === 'token_endpoint') payload['aud'] = tokenEndpoint
-          }
-        })
+          },
+        }),
       )
     }
   }
@@ -49,16 +49,15 @@ export async function createClientAuth(
 /** Basic without form-urlencoding of the parts: what many servers expect, against RFC 6749 section 2.3.1. */
 function rawBasic(secret: string): oauth.ClientAuth {
   return (_server, client, _body, headers) => {
-    const credentials = toBase64Url(toUtf8(`${client.client_id}:${secret}`)).replaceAll('-', '+').replaceAll('_', '/')
+    const credentials = toBase64Url(toUtf8(`${client.client_id}:${secret}`))
+      .replaceAll('-', '+')
+      .replaceAll('_', '/')
     headers.set('authorization', `Basic ${credentials.padEnd(Math.ceil(credentials.length / 4) * 4, '=')}`)
   }
 }
 
 /** A private key as JWK (with its `kid`) or as PKCS #8 PEM. */
-async function importPrivateKey(
-  text: string,
-  alg: SigningAlgorithm
-): Promise<oauth.PrivateKey | undefined> {
+async function importPrivateKey(text: string, alg: SigningAlgorithm): Promise<oauth.PrivateKey | undefined> {
   try {
     const jwk = parseJsonObject(text)
     if (!jwk.ok) return { key: await importPKCS8(text, alg) }

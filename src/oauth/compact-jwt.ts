@@ -29,9 +29,11 @@ export function decodeCompactJwt(token: string): Result<CompactJwt, JwtProblem> 
   const payload = decodeSegment(second)
   if (!payload.ok) return err(`payload: ${payload.error}`)
   if (third === '' || !fromBase64Url(third).ok) return err('signature: not canonical base64url')
-  for (const name of FORBIDDEN_HEADERS) if (Object.hasOwn(header.value, name)) return err(`header: ${name} is not accepted`)
+  for (const name of FORBIDDEN_HEADERS)
+    if (Object.hasOwn(header.value, name)) return err(`header: ${name} is not accepted`)
   const kid = header.value['kid']
-  if (kid !== undefined && (typeof kid !== 'string' || kid.length > MAX_KID_LENGTH)) return err('header: kid is not a short string')
+  if (kid !== undefined && (typeof kid !== 'string' || kid.length > MAX_KID_LENGTH))
+    return err('header: kid is not a short string')
   return ok({ header: header.value, payload: payload.value })
 }
 

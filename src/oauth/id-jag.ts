@@ -35,7 +35,8 @@ export function inspectIdJag(token: string, expected: IdJagExpectations): Result
   const { header, payload } = jwt.value
   if (jwtType(header) !== JWT_TYPE.idJag) return err(`the ID-JAG's typ is not ${JWT_TYPE.idJag}`)
   const alg = header['alg']
-  if (typeof alg !== 'string' || alg === 'none' || alg.startsWith('HS')) return err('the ID-JAG is not signed asymmetrically')
+  if (typeof alg !== 'string' || alg === 'none' || alg.startsWith('HS'))
+    return err('the ID-JAG is not signed asymmetrically')
   if (payload['iss'] !== expected.issuer) return err(`the ID-JAG's iss is not ${expected.issuer}`)
   if (!isSole(payload['aud'], expected.audience)) return err(`the ID-JAG's aud is not ${expected.audience} alone`)
   if (payload['client_id'] !== expected.clientId) return err(`the ID-JAG's client_id is not ${expected.clientId}`)
@@ -49,14 +50,15 @@ export function inspectIdJag(token: string, expected: IdJagExpectations): Result
 function scopesOf(
   payload: JsonObject,
   expected: IdJagExpectations,
-  facts: Omit<IdJagFacts, 'scopes'>
+  facts: Omit<IdJagFacts, 'scopes'>,
 ): Result<IdJagFacts, string> {
   const claim = payload['scope']
   if (claim === undefined) return ok({ ...facts, scopes: undefined })
   const scopes = typeof claim === 'string' ? parseScope(claim) : err('malformed')
   if (!scopes.ok) return err("the ID-JAG's scope is malformed")
   // Where none was asked, the scope is the server's own choice (RFC 6749 section 3.3).
-  if (expected.scopes.length > 0 && scopes.value.some((scope) => !expected.scopes.includes(scope))) return err('the ID-JAG has more scope than was asked')
+  if (expected.scopes.length > 0 && scopes.value.some((scope) => !expected.scopes.includes(scope)))
+    return err('the ID-JAG has more scope than was asked')
   return ok({ ...facts, scopes: scopes.value })
 }
 

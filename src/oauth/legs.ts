@@ -66,7 +66,7 @@ export async function exchangeForIdJag(fetch: Fetch, request: ExchangeRequest): 
     requested_token_type: TOKEN_TYPE.idJag,
     audience: request.audience,
     subject_token: request.subjectToken.reveal(),
-    subject_token_type: TOKEN_TYPE.idToken
+    subject_token_type: TOKEN_TYPE.idToken,
   })
   if (request.resource !== undefined) parameters.set('resource', request.resource)
   if (request.scopes.length > 0) parameters.set('scope', request.scopes.join(' '))
@@ -94,7 +94,7 @@ function judgeIdJag(body: JsonObject, request: ExchangeRequest): Result<IdJag, s
     clientId: request.rasClientId,
     resource: request.resource,
     scopes: request.scopes,
-    now: request.now
+    now: request.now,
   })
   if (!facts.ok) return facts
   // The claim is the truth where it can be read; else what the answer says, else as asked.
@@ -135,14 +135,15 @@ function judgeAccessToken(body: JsonObject, request: RedeemRequest): Result<Acce
   return ok({
     token: new Secret(token),
     scopes: scopes.value ?? request.idJag.scopes,
-    lifetimeSeconds: expiresIn === undefined || expiresIn === null ? DEFAULT_LIFETIME_SECONDS : (secondsOf(expiresIn) ?? 0)
+    lifetimeSeconds:
+      expiresIn === undefined || expiresIn === null ? DEFAULT_LIFETIME_SECONDS : (secondsOf(expiresIn) ?? 0),
   })
 }
 
 /** Undefined: absent, which means as asked (RFC 6749 section 5.1). More than was asked is never accepted (T32). */
 function scopeMember(
   body: JsonObject,
-  asked: readonly ScopeToken[]
+  asked: readonly ScopeToken[],
 ): Result<readonly ScopeToken[] | undefined, string> {
   const member = body['scope']
   if (member === undefined || member === null) return ok(undefined)
@@ -163,7 +164,7 @@ async function ask(
   fetch: Fetch,
   endpoint: LegEndpoint,
   grantType: string,
-  parameters: URLSearchParams
+  parameters: URLSearchParams,
 ): Promise<Result<Answer, CallProblem>> {
   return call(
     fetch,
@@ -176,9 +177,9 @@ async function ask(
         parameters,
         // Plain http passed the configuration, which takes it only for loopback hosts of a local run.
         // oxlint-disable-next-line typescript/no-deprecated -- marked so by its authors to make it stand out, as it should
-        { [oauth.customFetch]: send, [oauth.allowInsecureRequests]: endpoint.tokenEndpoint.startsWith('http:') }
+        { [oauth.customFetch]: send, [oauth.allowInsecureRequests]: endpoint.tokenEndpoint.startsWith('http:') },
       ),
-    TOKEN_LIMITS
+    TOKEN_LIMITS,
   )
 }
 
@@ -223,12 +224,12 @@ const IDP_ERRORS: ErrorCodes = {
     ['use_dpop_nonce', 'IDP106'],
     ['temporarily_unavailable', 'IDP112'],
     ['server_error', 'IDP112'],
-    ['slow_down', 'IDP112']
+    ['slow_down', 'IDP112'],
   ]),
   unauthorized: 'IDP106',
   forbidden: 'IDP102',
   other: 'IDP109',
-  down: 'IDP112'
+  down: 'IDP112',
 }
 
 const RAS_ERRORS: ErrorCodes = {
@@ -247,12 +248,12 @@ const RAS_ERRORS: ErrorCodes = {
     ['use_dpop_nonce', 'RAS106'],
     ['temporarily_unavailable', 'RAS112'],
     ['server_error', 'RAS112'],
-    ['slow_down', 'RAS112']
+    ['slow_down', 'RAS112'],
   ]),
   unauthorized: 'RAS106',
   forbidden: 'RAS102',
   other: 'RAS109',
-  down: 'RAS112'
+  down: 'RAS112',
 }
 
 /** The refusal in an answer, if it is one. The body's error word speaks first, the status second (requirements 7.2). */
@@ -280,7 +281,7 @@ function stepUpOf(body: JsonObject): NonNullable<Refusal['stepUp']> {
     ...(typeof acrValues === 'string' && /^[\x21\x23-\x5B\x5D-\x7E ]{1,512}$/.test(acrValues) ? { acrValues } : {}),
     ...(typeof maxAge === 'number' && Number.isInteger(maxAge) && maxAge >= 0 && maxAge <= MAX_LIFETIME_SECONDS
       ? { maxAgeSeconds: maxAge }
-      : {})
+      : {}),
   }
 }
 

@@ -33,7 +33,8 @@ export function parseTokenRequest(form: Form): Result<TokenRequest, Refusal> {
   const requested = form.get('requested_token_type')
   if (requested !== undefined && requested !== TOKEN_TYPE.accessToken) return err({ code: 'CLI105' })
   // F-12: an actor that the next server is not told of would be a claim without a proof.
-  if (form.get('actor_token') !== undefined || form.get('actor_token_type') !== undefined) return err({ code: 'CLI111' })
+  if (form.get('actor_token') !== undefined || form.get('actor_token_type') !== undefined)
+    return err({ code: 'CLI111' })
 
   // F-4: one token must not be good for several resources (RFC 9700 section 2.3).
   const resources = new Set(form.all('resource'))
@@ -49,6 +50,6 @@ export function parseTokenRequest(form: Form): Result<TokenRequest, Refusal> {
     subjectToken: new Secret(subjectToken),
     resource,
     audience,
-    scopes: scope.value.length === 0 ? undefined : scope.value
+    scopes: scope.value.length === 0 ? undefined : scope.value,
   })
 }

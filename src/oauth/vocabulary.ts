@@ -6,14 +6,14 @@ export const GRANT_TYPE = {
   /** RFC 8693 section 2.1 */
   tokenExchange: 'urn:ietf:params:oauth:grant-type:token-exchange',
   /** RFC 7523 section 2.1 */
-  jwtBearer: 'urn:ietf:params:oauth:grant-type:jwt-bearer'
+  jwtBearer: 'urn:ietf:params:oauth:grant-type:jwt-bearer',
 } as const
 
 /** RFC 8693 section 3; `id-jag` by draft-ietf-oauth-identity-assertion-authz-grant (with a hyphen, unlike `id_token`). */
 export const TOKEN_TYPE = {
   accessToken: 'urn:ietf:params:oauth:token-type:access_token',
   idToken: 'urn:ietf:params:oauth:token-type:id_token',
-  idJag: 'urn:ietf:params:oauth:token-type:id-jag'
+  idJag: 'urn:ietf:params:oauth:token-type:id-jag',
 } as const
 
 /** RFC 7523 section 2.2 */
@@ -23,7 +23,7 @@ export const CLIENT_ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-typ
 export const JWT_TYPE = {
   idJag: 'oauth-id-jag+jwt',
   /** draft-ietf-oauth-rfc7523bis */
-  clientAssertion: 'client-authentication+jwt'
+  clientAssertion: 'client-authentication+jwt',
 } as const
 
 /** Access tokens and assertions longer than this are refused, whoever sends them. */

@@ -39,7 +39,8 @@ function isUser(users: NonNullable<Rule['users']>): Condition['holds'] {
   for (const { idp, subject } of users) {
     if (idp !== undefined) byIdp.set(idp, (byIdp.get(idp) ?? new Set()).add(subject))
   }
-  return ({ principal }) => anywhere.has(principal.subject) || (byIdp.get(principal.idp)?.has(principal.subject) ?? false)
+  return ({ principal }) =>
+    anywhere.has(principal.subject) || (byIdp.get(principal.idp)?.has(principal.subject) ?? false)
 }
 
 function isInGroup(groups: readonly string[]): Condition['holds'] {

@@ -25,11 +25,11 @@ export function createPolicy(rules: readonly Rule[], resources: Iterable<Resourc
   for (const { name } of resources) {
     byResource.set(
       name,
-      compiled.filter(({ rule }) => rule.resources === undefined || rule.resources.includes(name))
+      compiled.filter(({ rule }) => rule.resources === undefined || rule.resources.includes(name)),
     )
   }
   return {
-    decide: (assertion, resource, action) => decide(byResource.get(resource.name) ?? [], assertion, resource, action)
+    decide: (assertion, resource, action) => decide(byResource.get(resource.name) ?? [], assertion, resource, action),
   }
 }
 
@@ -42,7 +42,7 @@ function decide(
   rules: readonly CompiledRule[],
   assertion: VerifiedAssertion,
   resource: Resource,
-  action: Action
+  action: Action,
 ): Result<Permit, Refusal> {
   const question: Question = { principal: assertion.principal, client: assertion.caller.name, action }
   const grantable = new Set<ScopeToken>()
@@ -64,7 +64,8 @@ function decide(
     }
   }
   // Before any denial: its name would betray the resource.
-  if (action.kind === 'token' && !openToClient) return err({ code: 'CLI106', detail: 'no rule opens it to this client' })
+  if (action.kind === 'token' && !openToClient)
+    return err({ code: 'CLI106', detail: 'no rule opens it to this client' })
   if (deniedBy !== undefined) return err({ code: 'POL101', name: deniedBy })
   if (allowedBy === undefined) return err({ code: 'POL100' })
   const scopes = grant(resource, grantable.difference(forbidden), action)
@@ -76,7 +77,7 @@ function decide(
 function grant(
   resource: Resource,
   allowed: ReadonlySet<ScopeToken>,
-  action: Action
+  action: Action,
 ): Result<readonly ScopeToken[], Refusal> {
   if (action.kind === 'token' && action.scopes !== undefined) {
     const excess = action.scopes.filter((scope) => !resource.scopes.includes(scope) || !allowed.has(scope))

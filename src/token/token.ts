@@ -40,7 +40,7 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
 
   const client = await ports.identity.authenticateClient({
     authorization: request.headers.get('authorization') ?? undefined,
-    form: form.value
+    form: form.value,
   })
   if (!client.ok) return client
   facts.client = client.value
@@ -76,7 +76,7 @@ function findResource(config: Config, { resource, audience }: TokenRequest): Res
   const found = [...config.resources.values()].filter(
     (candidate) =>
       (resource === undefined || candidate.resource === resource) &&
-      (audience === undefined || audience === candidate.name || audience === candidate.authorizationServer.issuer)
+      (audience === undefined || audience === candidate.name || audience === candidate.authorizationServer.issuer),
   )
   const [first, second] = found
   if (first === undefined) return err({ code: 'CLI106', detail: 'unknown resource or audience' })
@@ -90,7 +90,7 @@ function toTokenResponse(credential: Credential, now: NumericDate): Response {
     issued_token_type: TOKEN_TYPE.accessToken,
     token_type: 'Bearer',
     expires_in: Math.max(0, credential.expiresAt - now),
-    ...(credential.scopes.length === 0 ? {} : { scope: credential.scopes.join(' ') })
+    ...(credential.scopes.length === 0 ? {} : { scope: credential.scopes.join(' ') }),
   }
   return toJson(body, 200, { pragma: 'no-cache' })
 }

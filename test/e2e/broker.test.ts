@@ -44,7 +44,10 @@ function asSupportBot() {
 describe('openid-client', () => {
   test('discovers the broker and exchanges an ID token for an access token that opens the resource', async () => {
     const config = await asSupportBot()
-    expect(config.serverMetadata()).toMatchObject({ issuer: house.gateway.url, token_endpoint: `${house.gateway.url}/token` })
+    expect(config.serverMetadata()).toMatchObject({
+      issuer: house.gateway.url,
+      token_endpoint: `${house.gateway.url}/token`,
+    })
     const answer = await openid.genericGrantRequest(config, TOKEN_EXCHANGE, exchangeOf(ann, { scope: 'todos.read' }))
     expect(answer).toMatchObject({ token_type: 'bearer', issued_token_type: ACCESS_TOKEN, scope: 'todos.read' })
     expect(answer.refresh_token).toBeUndefined()
@@ -92,7 +95,14 @@ describe('oauth4webapi', () => {
     if (!(key instanceof CryptoKey)) throw new Error('the key of the assistant is no CryptoKey')
     const auth = oauth.PrivateKeyJwt({ key, kid: house.world.assistantKey.kid ?? '' })
     const token = await house.world.login('ann', 'assistant')
-    const response = await oauth.genericTokenEndpointRequest(as, client, auth, TOKEN_EXCHANGE, exchangeOf(token), insecure)
+    const response = await oauth.genericTokenEndpointRequest(
+      as,
+      client,
+      auth,
+      TOKEN_EXCHANGE,
+      exchangeOf(token),
+      insecure,
+    )
     const answer = await oauth.processGenericTokenEndpointResponse(as, client, response)
     expect(answer.token_type).toBe('bearer')
     expect(answer.expires_in).toBeGreaterThan(0)
@@ -112,7 +122,9 @@ describe('oauth4webapi', () => {
       status: 400,
     })
     await expect(refused(secret, exchangeOf(`${ann}x`))).rejects.toMatchObject({ error: 'invalid_request' })
-    await expect(refused(secret, exchangeOf(ann, { scope: 'todos.admin' }))).rejects.toMatchObject({ error: 'invalid_scope' })
+    await expect(refused(secret, exchangeOf(ann, { scope: 'todos.admin' }))).rejects.toMatchObject({
+      error: 'invalid_scope',
+    })
     const kim = await house.world.login('kim')
     house.world.traffic.clear()
     await expect(refused(secret, exchangeOf(kim))).rejects.toMatchObject({ error: 'access_denied' })

@@ -82,7 +82,11 @@ describe('one user, one resource', () => {
 
     const ann = await house.world.login('ann')
     const body = JSON.stringify({ title: 'Through the gateway' })
-    const created = await call(ann, undefined, { method: 'POST', body, headers: { 'content-type': 'application/json' } })
+    const created = await call(ann, undefined, {
+      method: 'POST',
+      body,
+      headers: { 'content-type': 'application/json' },
+    })
     expect(created.status).toBe(201)
     expect(await created.json()).toMatchObject({ title: 'Through the gateway' })
   })
@@ -147,7 +151,15 @@ describe('each credential has one destination', () => {
     for (const { name, metadata } of keys) {
       const value = Buffer.from((await tokens.get(name, 'arrayBuffer')) ?? new ArrayBuffer(0)).toString('latin1')
       const dump = `${name} ${JSON.stringify(metadata ?? null)} ${value}`
-      for (const clear of ['ann', '127.0.0.1', 'http', 'todos', '@', 'eyJ', upstream?.headers['authorization']?.slice(7) ?? '-']) {
+      for (const clear of [
+        'ann',
+        '127.0.0.1',
+        'http',
+        'todos',
+        '@',
+        'eyJ',
+        upstream?.headers['authorization']?.slice(7) ?? '-',
+      ]) {
         // Single short words may turn up in random bytes; names hold only base64url digests.
         if (clear.length > 3) expect(dump).not.toContain(clear)
       }
@@ -192,7 +204,12 @@ describe('who may not', () => {
     const ann = await house.world.login('ann')
     house.world.traffic.clear()
     expect((await call(ann, '/r/nothing/v1')).status).toBe(404)
-    for (const path of ['/r/tasks/v1/%2e%2e%2fadmin', '/r/tasks//v1/todos', '/r/tasks/v1/todos;x=1', '/r/tasks/v1%5ctodos']) {
+    for (const path of [
+      '/r/tasks/v1/%2e%2e%2fadmin',
+      '/r/tasks//v1/todos',
+      '/r/tasks/v1/todos;x=1',
+      '/r/tasks/v1%5ctodos',
+    ]) {
       expect((await call(ann, path)).status, path).toBe(400)
     }
     expect(house.world.traffic.entries).toEqual([])

@@ -1,7 +1,7 @@
 // The edge of the house: which door a request comes to, what becomes of faults, and one event for each decision.
 import { describe, expect, test } from 'vitest'
 import { createRecordingSink } from '../../../src/platform/memory.ts'
-import { createWorld, NAMES, SECRETS, type World, type WorldOptions } from '../../support/world.ts'
+import { createWorld, NAMES, SECRETS, type World, type WorldOptions } from '../support/world.ts'
 
 async function get(world: World, url: string, init: RequestInit = {}): Promise<Response> {
   return world.app(new Request(url.startsWith('https:') ? url : NAMES.gateway + url, init))

@@ -1,7 +1,7 @@
 // What is written down about each decision: exactly this, and never a secret.
 import { describe, expect, test } from 'vitest'
 import type { AuditEvent } from '../../../src/model.ts'
-import { createWorld, json, NAMES, RULES, SECRETS, type Json, type World } from '../../support/world.ts'
+import { createWorld, json, NAMES, RULES, SECRETS, type Json, type World } from '../support/world.ts'
 
 async function forward(world: World, claims: Json = {}, path = '/todos'): Promise<AuditEvent> {
   const headers = { authorization: `Bearer ${await world.idToken(claims)}` }

@@ -4,7 +4,7 @@ import type { Result } from '../../../src/lib/result.ts'
 import type { Credential, Permit } from '../../../src/model.ts'
 import type { Refusal } from '../../../src/refusal.ts'
 import type { Claims } from '../../support/keys.ts'
-import { NAMES, RESOURCES, type Isolate, type Json, type World } from '../../support/world.ts'
+import { NAMES, RESOURCES, type Isolate, type Json, type World } from '../support/world.ts'
 
 export async function permitFor(world: World, claims: Claims = {}, resource = 'tasks'): Promise<Permit> {
   const assertion = await world.identity.verifyAtEdge(`Bearer ${await world.idToken(claims)}`)

@@ -6,7 +6,7 @@ import { nameParts } from '../../../src/credentials/token-key.ts'
 import { plusSeconds } from '../../../src/lib/numeric-date.ts'
 import { Secret } from '../../../src/lib/secret.ts'
 import type { Permit } from '../../../src/model.ts'
-import { createWorld, json, SECRETS, type World } from '../../support/world.ts'
+import { createWorld, json, SECRETS, type World } from '../support/world.ts'
 import { cost, got, origin, permitFor, tokenFrom } from './acquire-world.ts'
 
 const HOUR = 3600

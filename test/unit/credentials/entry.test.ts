@@ -4,7 +4,7 @@ import { decodeEntry, encodeEntry, lifetimeOf, toCredential, type Entry } from '
 import { toUtf8, fromUtf8 } from '../../../src/lib/bytes.ts'
 import { numericDate } from '../../../src/lib/numeric-date.ts'
 import { Secret } from '../../../src/lib/secret.ts'
-import { scopesOf } from '../../support/proofs.ts'
+import { scopesOf } from '../support/proofs.ts'
 
 const NOW = numericDate(1_800_000_000)
 const BOUNDS = { maxTtlSeconds: 3600, refreshBeforeSeconds: 60 }

@@ -7,7 +7,7 @@ import { plusSeconds } from '../../../src/lib/numeric-date.ts'
 import { Secret } from '../../../src/lib/secret.ts'
 import type { Fetch, KeptEntry, TokenJob, TokenWork } from '../../../src/ports.ts'
 import { mint } from '../../support/keys.ts'
-import { scopesOf } from '../../support/proofs.ts'
+import { scopesOf } from '../support/proofs.ts'
 import {
   claimsOf,
   createWorld,
@@ -19,7 +19,7 @@ import {
   SECRETS,
   type Json,
   type World,
-} from '../../support/world.ts'
+} from '../support/world.ts'
 import { cost, got, origin, permitFor, tokenFrom, withReuse } from './acquire-world.ts'
 
 /** The token is rejected after five seconds; the next acquisition finds what is kept of the last flight. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { nameParts, rasClientFor } from '../../../src/credentials/token-key.ts'
-import { assertionOf, permitOf, resourceOf, scopesOf } from '../../support/proofs.ts'
+import { assertionOf, permitOf, resourceOf, scopesOf } from '../support/proofs.ts'
 
 /** Everything a token depends on. */
 interface Tuple {

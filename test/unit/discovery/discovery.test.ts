@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { REFUSAL_CODES } from '../../../src/refusal.ts'
 import { createTestKey } from '../../support/keys.ts'
-import { CLIENTS, createWorld, IDPS, NAMES, RESOURCES, type Json, type World } from '../../support/world.ts'
+import { CLIENTS, createWorld, IDPS, NAMES, RESOURCES, type Json, type World } from '../support/world.ts'
 
 async function get(world: World, path: string, init: RequestInit = {}): Promise<Response> {
   return world.app(new Request(path.startsWith('https:') ? path : NAMES.gateway + path, init))

@@ -10,7 +10,7 @@ import {
   type Json,
   type Role,
   type World,
-} from '../../support/world.ts'
+} from '../support/world.ts'
 
 interface Sent extends RequestInit {
   readonly claims?: Claims

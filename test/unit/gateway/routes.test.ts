@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { createRoutes } from '../../../src/gateway/routes.ts'
 import type { Proxy, Resource } from '../../../src/model.ts'
-import { resourceOf } from '../../support/proofs.ts'
+import { resourceOf } from '../support/proofs.ts'
 
 function at(name: string, match: Proxy['match']): Resource {
   const url = match.kind === 'path' ? `https://gw.test${match.prefix}` : `https://${match.host}`

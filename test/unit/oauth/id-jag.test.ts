@@ -7,7 +7,7 @@ import type { ClientId, Issuer } from '../../../src/model.ts'
 import { decodeCompactJwt, jwtType } from '../../../src/oauth/compact-jwt.ts'
 import { governs, inspectIdJag, isSole, type IdJagExpectations } from '../../../src/oauth/id-jag.ts'
 import { createTestKey, mint, signTexts, type Claims } from '../../support/keys.ts'
-import { scopesOf } from '../../support/proofs.ts'
+import { scopesOf } from '../support/proofs.ts'
 
 const VECTORS = join(import.meta.dirname, '../../../../shared/spec/vectors.json')
 const key = await createTestKey()

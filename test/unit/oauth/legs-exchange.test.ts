@@ -1,7 +1,7 @@
 // Leg 1: ID token to ID-JAG. What is asked, and what is made of every kind of answer.
 import { describe, expect, test } from 'vitest'
 import type { ClientId, Issuer, SecretName } from '../../../src/model.ts'
-import { scopesOf } from '../../support/proofs.ts'
+import { scopesOf } from '../support/proofs.ts'
 import {
   answer,
   API,

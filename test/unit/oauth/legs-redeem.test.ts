@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { decodeProtectedHeader, decodeJwt } from 'jose'
 import type { SecretName } from '../../../src/model.ts'
 import { createTestKey } from '../../support/keys.ts'
-import { scopesOf } from '../../support/proofs.ts'
+import { scopesOf } from '../support/proofs.ts'
 import { answer, API, endpointOf, exchange, idJagOf, inOrder, RAS, redeem, redeemed, SCOPES } from './legs-world.ts'
 
 describe('redeemIdJag() asks', () => {

@@ -15,7 +15,7 @@ import {
 import type { Result } from '../../../src/lib/result.ts'
 import type { Refusal } from '../../../src/refusal.ts'
 import { createTestKey, mint, type Claims } from '../../support/keys.ts'
-import { scopesOf } from '../../support/proofs.ts'
+import { scopesOf } from '../support/proofs.ts'
 
 export const NOW = numericDate(1_800_000_000)
 export const IDP = 'https://login.northwind.test' as Issuer

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Action, Permit, Resource, Rule, VerifiedAssertion } from '../../../src/model.ts'
 import { createPolicy } from '../../../src/policy/policy.ts'
-import { assertionOf, resourceOf, ruleOf, scopesOf, type Who } from '../../support/proofs.ts'
+import { assertionOf, resourceOf, ruleOf, scopesOf, type Who } from '../support/proofs.ts'
 
 const TASKS = resourceOf()
 const NOTES = resourceOf({ name: 'notes', scopes: scopesOf('notes.read') })

@@ -11,7 +11,7 @@ import {
   type Isolate,
   type Json,
   type World,
-} from '../../support/world.ts'
+} from '../support/world.ts'
 
 type Parameters = Readonly<Record<string, string | undefined>>
 

@@ -1,7 +1,7 @@
 // Proofs for tests, made by the rooms that alone can make them: a real ID token goes through identity, a real rule through
 // policy. Whatever strings a test wants (delimiters above all) can stand in a proof, because no file is parsed on the way.
-import { createIdentity } from '../../src/identity/identity.ts'
-import { numericDate } from '../../src/lib/numeric-date.ts'
+import { createIdentity } from '../../../src/identity/identity.ts'
+import { numericDate } from '../../../src/lib/numeric-date.ts'
 import type {
   Action,
   ClientId,
@@ -14,9 +14,9 @@ import type {
   Rule,
   ScopeToken,
   VerifiedAssertion,
-} from '../../src/model.ts'
-import { createPolicy } from '../../src/policy/policy.ts'
-import { createTestKey, mint } from './keys.ts'
+} from '../../../src/model.ts'
+import { createPolicy } from '../../../src/policy/policy.ts'
+import { createTestKey, mint } from '../../support/keys.ts'
 
 const NOW = numericDate(1_800_000_000)
 const key = await createTestKey('proofs-1')

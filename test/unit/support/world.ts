@@ -1,19 +1,19 @@
 // An in-memory house: all rooms, wired as worker.ts wires them, over the memory ground. The identity provider, the resource
 // authorization servers and the APIs are one scripted network that remembers what it was asked; nothing else is replaced.
-import { createApp, type App } from '../../src/app.ts'
-import { parseConfig, renderProblems, type Config } from '../../src/config/config.ts'
+import { createApp, type App } from '../../../src/app.ts'
+import { parseConfig, renderProblems, type Config } from '../../../src/config/config.ts'
 import {
   createCredentials,
   createKeyRing,
   createTokenWork,
   type Credentials,
-} from '../../src/credentials/credentials.ts'
-import { createGateway } from '../../src/gateway/gateway.ts'
-import { createIdentity, type Identity } from '../../src/identity/identity.ts'
-import { fromBase64Url, fromUtf8 } from '../../src/lib/bytes.ts'
-import { Secret } from '../../src/lib/secret.ts'
-import { parseJsonObject, type JsonObject } from '../../src/lib/strict-json.ts'
-import { createDiscovery } from '../../src/oauth/metadata.ts'
+} from '../../../src/credentials/credentials.ts'
+import { createGateway } from '../../../src/gateway/gateway.ts'
+import { createIdentity, type Identity } from '../../../src/identity/identity.ts'
+import { fromBase64Url, fromUtf8 } from '../../../src/lib/bytes.ts'
+import { Secret } from '../../../src/lib/secret.ts'
+import { parseJsonObject, type JsonObject } from '../../../src/lib/strict-json.ts'
+import { createDiscovery } from '../../../src/oauth/metadata.ts'
 import {
   createCollectingBackground,
   createManualClock,
@@ -25,11 +25,11 @@ import {
   type MemorySingleFlight,
   type MemoryTokenStore,
   type RecordingSink,
-} from '../../src/platform/memory.ts'
-import { createPolicy, type Policy } from '../../src/policy/policy.ts'
-import type { AuditSink, Fetch, Secrets, TokenStore } from '../../src/ports.ts'
-import { createTokenEndpoint } from '../../src/token/token.ts'
-import { createTestKey, idTokenClaims, mint, type Claims } from './keys.ts'
+} from '../../../src/platform/memory.ts'
+import { createPolicy, type Policy } from '../../../src/policy/policy.ts'
+import type { AuditSink, Fetch, Secrets, TokenStore } from '../../../src/ports.ts'
+import { createTokenEndpoint } from '../../../src/token/token.ts'
+import { createTestKey, idTokenClaims, mint, type Claims } from '../../support/keys.ts'
 
 // Node wants to be told that a body is a stream (`duplex`), workerd, for which the house is written, knows by itself.
 const NodeRequest = globalThis.Request
