@@ -6,7 +6,7 @@ import type { Config } from './config/config.ts'
 import { hasTokenEndpoint, toErrorPage, toResourceMetadata, toServerMetadata } from './discovery/discovery.ts'
 import { createRoutes, type Gateway, type Route } from './gateway/gateway.ts'
 import { err, type Result } from './lib/result.ts'
-import { createTraceContext } from './lib/trace-context.ts'
+import { createTraceContext, type TraceContext } from './lib/trace-context.ts'
 import { toProblem, toTokenError, type AnswerContext } from './oauth/answers.ts'
 import type { AuditSink, Clock } from './ports.ts'
 import type { Refusal } from './refusal.ts'
@@ -39,27 +39,25 @@ export function createApp(ports: AppPorts): App {
     app.get('/.well-known/openid-configuration', () => toServerMetadata(config))
     app.all('/token', (c) => answerToken(ports, c.req.raw))
   }
-  app.all('*', (c) => {
-    const route = routes.byPath(c.req.raw.url)
-    return route === undefined ? c.notFound() : answerResource(ports, c.req.raw, route)
-  })
-  app.notFound(() => toProblem({ code: 'CLI106' }, context(config, newRequestId()), undefined))
+  app.notFound(() => toProblem({ code: 'CLI106' }, context(config, requestIdOf(newId())), undefined))
   // Whatever comes here is a fault outside of a decision; inside, it is caught where the event is written.
-  app.onError(() => toProblem({ code: 'INT100' }, context(config, newRequestId()), undefined))
+  app.onError(() => toProblem({ code: 'INT100' }, context(config, requestIdOf(newId())), undefined))
 
   return async (request) => {
     const hosted = routes.byHost(request.url)
-    if (hosted === undefined) return app.fetch(request)
-    if (hosted.rest === RESOURCE_METADATA) return toResourceMetadata(config, hosted.resource, hosted.proxy)
-    return answerResource(ports, request, hosted)
+    if (hosted?.rest === RESOURCE_METADATA) return toResourceMetadata(config, hosted.resource, hosted.proxy)
+    // Resources first: they are most of the traffic, and the configuration takes no prefix that is ours.
+    const route = hosted ?? routes.byPath(request.url)
+    return route === undefined ? app.fetch(request) : answerResource(ports, request, route)
   }
 }
 
 const RESOURCE_METADATA = '/.well-known/oauth-protected-resource'
 
 async function answerResource(ports: AppPorts, request: Request, route: Route): Promise<Response> {
-  const trace = createTraceContext(request.headers.get('traceparent'))
-  const facts = newFacts('request.forward', request, trace.traceId)
+  const id = newId()
+  const trace = createTraceContext(request.headers.get('traceparent'), id)
+  const facts = newFacts('request.forward', request, id, trace)
   return decide(
     ports,
     facts,
@@ -72,8 +70,9 @@ async function answerResource(ports: AppPorts, request: Request, route: Route): 
 }
 
 async function answerToken(ports: AppPorts, request: Request): Promise<Response> {
-  const trace = createTraceContext(request.headers.get('traceparent'))
-  const facts = newFacts('token.issue', request, trace.traceId)
+  const id = newId()
+  const trace = createTraceContext(request.headers.get('traceparent'), id)
+  const facts = newFacts('token.issue', request, id, trace)
   const basic = /^basic\b/i.test(request.headers.get('authorization') ?? '')
   return decide(
     ports,
@@ -105,12 +104,17 @@ async function decide(
   return response
 }
 
-function newFacts(door: Facts['door'], request: Request, traceId: string): Facts {
-  return { door, requestId: newRequestId(), traceId, method: request.method }
+function newFacts(door: Facts['door'], request: Request, id: string, { traceId }: TraceContext): Facts {
+  return { door, requestId: requestIdOf(id), traceId, method: request.method }
 }
 
-function newRequestId(): string {
-  return `req_${crypto.randomUUID().replaceAll('-', '')}`
+/** 32 random hexadecimal digits: what the ids of a request are made of. */
+function newId(): string {
+  return crypto.randomUUID().replaceAll('-', '')
+}
+
+function requestIdOf(id: string): string {
+  return `req_${id}`
 }
 
 function context(config: Config, requestId: string): AnswerContext {

@@ -15,6 +15,9 @@ export interface Clock {
 /** One outbound request. Redirects are the caller's business: every request is made with `redirect: 'manual'`. */
 export type Fetch = (request: Request) => Promise<Response>
 
+/** One proxied request, likewise. Apart from `Fetch` because a request object costs, and every proxied request pays. */
+export type Forward = (url: string, init: RequestInit) => Promise<Response>
+
 /** Keeps work going after the answer has left (waitUntil). */
 export type Background = (work: Promise<unknown>) => void
 

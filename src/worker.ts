@@ -12,6 +12,7 @@ import {
   createBackground,
   createConsoleSink,
   createFetch,
+  createForward,
   createReplayGuard,
   createSecrets,
   createSingleFlight,
@@ -58,7 +59,7 @@ const credentials = createCredentials({ store, clock, background, flight: create
 const app = createApp({
   config,
   clock,
-  gateway: createGateway({ identity, policy, credentials, fetch, clock }),
+  gateway: createGateway({ identity, policy, credentials, clock, fetch: createForward() }),
   token: createTokenEndpoint({ config, identity, policy, credentials, clock }),
   sinks: config.audit.sinks.map(() => createConsoleSink()),
 })

@@ -2,7 +2,7 @@
 // redirects are passed through, never followed: a followed redirect would carry the token to another origin.
 import { err, ok, type Result } from '../lib/result.ts'
 import type { Credential, Proxy, Resource } from '../model.ts'
-import type { Fetch } from '../ports.ts'
+import type { Forward } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
 import { toUpstreamHeaders } from './headers.ts'
 
@@ -21,31 +21,34 @@ export interface Outbound {
 
 /** Refuses with UPS110 or UPS111. */
 export async function forward(
-  fetch: Fetch,
+  fetch: Forward,
   outbound: Outbound,
   credential: Credential,
 ): Promise<Result<Response, Refusal>> {
   const { request, resource, target } = outbound
   const headers = toUpstreamHeaders(request, outbound.proxy, outbound.upgrade)
-  headers.set('traceparent', outbound.traceparent)
-  headers.set('authorization', `Bearer ${credential.token.reveal()}`)
-  const abort = new AbortController()
-  const timer = setTimeout(() => abort.abort(), HEADERS_TIMEOUT_MS)
+  headers['traceparent'] = outbound.traceparent
+  headers['authorization'] = `Bearer ${credential.token.reveal()}`
+  const body = hasBody(request) ? request.body : null
+  const { promise: late, resolve } = Promise.withResolvers<undefined>()
+  const timer = setTimeout(() => resolve(undefined), HEADERS_TIMEOUT_MS)
   try {
-    const init: RequestInit = {
-      method: request.method,
-      headers,
-      body: hasBody(request) ? request.body : null,
-      redirect: 'manual',
-      signal: abort.signal,
-    }
-    return ok(await fetch(new Request(target, init)))
+    // Not aborted when it is late: the platform ends it with the request, and a signal costs every request that is not.
+    const response = await Promise.race([
+      late,
+      fetch(target, { method: request.method, headers, body, redirect: 'manual' }),
+    ])
+    return response === undefined ? failed('UPS111', resource) : ok(response)
   } catch {
     // The connection failed, or the upstream broke the protocol; what exactly is the platform's wording, not ours.
-    return err({ code: abort.signal.aborted ? 'UPS111' : 'UPS110', name: resource.name, retryAfterSeconds: 5 })
+    return failed('UPS110', resource)
   } finally {
     clearTimeout(timer)
   }
+}
+
+function failed(code: 'UPS110' | 'UPS111', { name }: Resource): Result<never, Refusal> {
+  return err({ code, name, retryAfterSeconds: 5 })
 }
 
 /** Whether there is something that can only be sent once: a POST of no bytes comes with a body too. */

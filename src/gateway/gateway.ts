@@ -8,7 +8,7 @@ import { parseStrictPath } from '../lib/strict-path.ts'
 import type { Permit, Resource } from '../model.ts'
 import { parseWwwAuthenticate, toWwwAuthenticate } from '../oauth/challenge.ts'
 import type { Policy } from '../policy/policy.ts'
-import type { Clock, Fetch } from '../ports.ts'
+import type { Clock, Forward } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
 import { forward, hasBody, type Outbound } from './forward.ts'
 import { cleanResponseHeaders } from './headers.ts'
@@ -20,7 +20,7 @@ export interface GatewayPorts {
   readonly identity: Identity
   readonly policy: Policy
   readonly credentials: Credentials
-  readonly fetch: Fetch
+  readonly fetch: Forward
   readonly clock: Clock
 }
 

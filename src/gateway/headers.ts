@@ -34,21 +34,21 @@ const WEBSOCKET_HEADERS = [
   'sec-websocket-version',
 ] as const
 
-/** The headers for the upstream, without its credential. */
-export function toUpstreamHeaders(request: Request, proxy: Proxy, upgrade: boolean): Headers {
-  const nominated = nominatedBy(request.headers.get('connection'))
-  const headers = new Headers()
+/** The headers for the upstream, without its credential, in lower case. */
+export function toUpstreamHeaders({ headers }: Request, proxy: Proxy, upgrade: boolean): Record<string, string> {
+  const nominated = nominatedBy(headers.get('connection'))
+  const passed: Record<string, string> = {}
   const pass = (name: string): void => {
-    const value = request.headers.get(name)
-    if (value !== null && !nominated.includes(name)) headers.set(name, value)
+    const value = headers.get(name)
+    if (value !== null && !nominated.includes(name)) passed[name] = value
   }
   for (const name of REQUEST_HEADERS) pass(name)
   for (const name of proxy.requestHeaders) pass(name)
   if (upgrade) {
     for (const name of WEBSOCKET_HEADERS) pass(name)
-    headers.set('upgrade', 'websocket')
+    passed['upgrade'] = 'websocket'
   }
-  return headers
+  return passed
 }
 
 const RESPONSE_HEADERS_DROPPED = [

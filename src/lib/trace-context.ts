@@ -9,9 +9,8 @@ export interface TraceContext {
 
 const TRACEPARENT = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})$/
 
-export function createTraceContext(header: string | null): TraceContext {
-  const [, carried, flags = '00'] = TRACEPARENT.exec(header ?? '') ?? []
-  const fresh = crypto.randomUUID().replaceAll('-', '')
-  const traceId = carried ?? fresh
-  return { traceId, traceparent: `00-${traceId}-${crypto.randomUUID().replaceAll('-', '').slice(0, 16)}-${flags}` }
+/** `fresh`: 32 random hexadecimal digits, for whatever has to be made. */
+export function createTraceContext(header: string | null, fresh: string): TraceContext {
+  const [, traceId = fresh, flags = '00'] = (header === null ? undefined : TRACEPARENT.exec(header)) ?? []
+  return { traceId, traceparent: `00-${traceId}-${fresh.slice(16)}-${flags}` }
 }

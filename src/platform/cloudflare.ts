@@ -8,6 +8,7 @@ import type {
   AuditSink,
   Background,
   Fetch,
+  Forward,
   Landing,
   ReplayGuard,
   Secrets,
@@ -99,6 +100,10 @@ export function createBackground(): Background {
 
 export function createFetch(): Fetch {
   return (request) => fetch(request)
+}
+
+export function createForward(): Forward {
+  return (url, init) => fetch(url, init)
 }
 
 export function createConsoleSink(): AuditSink {

@@ -14,7 +14,7 @@ const PROXY: Proxy = {
 const TARGET = 'https://api.tasks.test/v1/todos/7?x=1'
 
 function upstream(headers: Record<string, string>, upgrade = false): Record<string, string> {
-  return Object.fromEntries(toUpstreamHeaders(new Request('https://gw.test/r/tasks', { headers }), PROXY, upgrade))
+  return toUpstreamHeaders(new Request('https://gw.test/r/tasks', { headers }), PROXY, upgrade)
 }
 
 function cleaned(headers: Record<string, string>): Record<string, string> {

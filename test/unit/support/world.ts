@@ -264,7 +264,13 @@ export function createWorld(options: WorldOptions = {}): World {
     const identity = createIdentity(config, { fetch, clock, background, secrets, discovery, replay })
     const policy = createPolicy(config.rules, config.resources.values())
     const credentials = createCredentials({ store: bounded(store.at(location)), clock, background, flight }, newRing())
-    const gateway = createGateway({ identity, policy, credentials, fetch, clock })
+    const gateway = createGateway({
+      identity,
+      policy,
+      credentials,
+      clock,
+      fetch: (url, init) => fetch(new Request(url, init)),
+    })
     const token = createTokenEndpoint({ config, identity, policy, credentials, clock })
     const app = createApp({ config, clock, gateway, token, sinks: options.sinks ?? [sink] })
     return { app, identity, policy, credentials }
