@@ -11,6 +11,7 @@ declare module 'oidc-provider' {
     path: string
     method: string
     body: unknown
+    status: number
     readonly req: IncomingMessage
     readonly res: ServerResponse
     readonly oidc?: {

@@ -31,6 +31,7 @@ export type TasksAuthorizationServer = {
 
 export const TASKS_SCOPES = ['todos.read', 'todos.write']
 
+const REVOCATION_PATH = '/token/revocation'
 const MAX_ID_JAG_LIFETIME_SECONDS = 600
 const CLOCK_SKEW_SECONDS = 5
 
@@ -70,7 +71,11 @@ export async function createTasksAuthorizationServer(options: {
     adapter: Memory,
     cookies: { keys: [randomUUID()] },
     ttl: { AccessToken: options.accessTokenSeconds, Grant: 60, Interaction: 60, Session: 60, IdToken: 60 },
-    features: { devInteractions: { enabled: false }, resourceIndicators: { enabled: true } },
+    features: {
+      devInteractions: { enabled: false },
+      resourceIndicators: { enabled: true },
+      revocation: { enabled: true },
+    },
     discovery: { authorization_grant_profiles_supported: [ID_JAG_PROFILE] },
     findAccount: (_ctx: Context, name: string) =>
       findUser(name) === undefined ? undefined : { accountId: name, claims: () => ({ sub: name }) },
@@ -82,6 +87,7 @@ export async function createTasksAuthorizationServer(options: {
     // RFC 8414 §3: the same document under the OAuth name.
     if (ctx.path === '/.well-known/oauth-authorization-server') ctx.path = '/.well-known/openid-configuration'
     await next()
+    if (ctx.path === REVOCATION_PATH) revokeOwn(ctx)
     const record = records.get(ctx.req)
     if (record !== undefined && ctx.oidc?.body !== undefined) record.form = ctx.oidc.body
   })
@@ -113,6 +119,21 @@ export async function createTasksAuthorizationServer(options: {
     },
     ['assertion', 'scope', 'resource'],
   )
+
+  /**
+   * oidc-provider authenticates the client and then refuses to revoke tokens that are JWTs, for it stores none. This server
+   * keeps a list of those that are valid, so it can.
+   */
+  function revokeOwn(ctx: Context): void {
+    const { client, params } = ctx.oidc ?? {}
+    const refused =
+      typeof ctx.body === 'object' && ctx.body !== null && 'error' in ctx.body ? ctx.body.error : undefined
+    if (client === undefined || params === undefined || refused !== 'unsupported_token_type') return
+    const claims = claimsOf(text(params, 'token') ?? '')
+    if (claims?.['client_id'] === client.clientId) valid.delete(claims.jti ?? '')
+    ctx.status = 200
+    ctx.body = ''
+  }
 
   async function verifyIdJag(assertion: string, client: Client): Promise<JWTPayload> {
     // The issuer is read unverified only to choose the keys; nothing else is believed before the signature.
@@ -187,8 +208,13 @@ function scopesOf({ scope }: JWTPayload): string[] {
 }
 
 function issuerOf(assertion: string): string | undefined {
+  return claimsOf(assertion)?.iss
+}
+
+/** Unverified. A token that was made up names no `jti` that anything else has. */
+function claimsOf(token: string): JWTPayload | undefined {
   try {
-    return decodeJwt(assertion).iss
+    return decodeJwt(token)
   } catch {
     return undefined
   }

@@ -13,7 +13,7 @@ export type Report = { readonly problems: readonly Problem[]; readonly casts: nu
 const FLOORS: readonly (readonly string[])[] = [
   ['model.ts', 'ports.ts', 'refusal.ts', 'refusal-catalogue.ts', 'lib'],
   ['oauth', 'config'],
-  ['identity'],
+  ['identity', 'revocation'],
   ['policy'],
   ['issuer', 'audit'],
   ['credentials'],
@@ -42,8 +42,9 @@ const BEHIND_DOORS: readonly { readonly from: RegExp; readonly to: RegExp }[] = 
 /** Where a cast may stand, and how many: each makes a brand or a proof. */
 const MAKERS: Readonly<Record<string, number>> = {
   'src/lib/numeric-date.ts': 1,
-  'src/identity/identity.ts': 2,
+  'src/identity/identity.ts': 3,
   'src/policy/policy.ts': 1,
+  'src/credentials/entry.ts': 1,
 }
 
 /** The only room that may cast to a proof; this holds for tests too, which replace the ground and never a room. */
@@ -51,6 +52,8 @@ const PROOFS: Readonly<Record<string, string>> = {
   Permit: 'src/policy/',
   VerifiedAssertion: 'src/identity/',
   AuthenticatedClient: 'src/identity/',
+  Credential: 'src/credentials/',
+  AdminCaller: 'src/identity/',
 }
 
 /** Where something called `fetch` may be called. Everything else asks one of these, which know about redirects and limits. */
@@ -230,8 +233,14 @@ function expressionProblems(source: Source): Problem[] {
 
   walk(tree, (node) => {
     const type = castType(node)
-    const room = type === undefined ? undefined : PROOFS[type]
+    // Also where the name is qualified, or wrapped: `model.Permit`, `Readonly<Permit>`.
+    const proof = Object.keys(PROOFS).find((name) => type !== undefined && new RegExp(`\\b${name}\\b`).test(type))
+    const room = proof === undefined ? undefined : PROOFS[proof]
     if (room !== undefined && !path.startsWith(room)) add(node, `only ${room} makes a ${type}`)
+    // A type predicate makes a proof as well as a cast does.
+    const claimed = is.isTypePredicateNode(node) ? node.type?.getText() : undefined
+    const owner = claimed === undefined ? undefined : PROOFS[claimed]
+    if (owner !== undefined && !path.startsWith(owner)) add(node, `only ${owner} makes a ${claimed}`)
     if (type === 'any') add(node, 'never `as any`')
     if (is.isAsExpression(node) && castType(node.expression) === 'unknown') add(node, 'never `as unknown as`')
     if (is.isNonNullExpression(node)) add(node, 'never `!`: find out what happens when it is absent')

@@ -1,14 +1,15 @@
 // The route table, and the edge of the house: refusals become bytes, faults become INT100 with an id and nothing else, and
 // the audit event of each decision is written, once, here.
 import { Hono } from 'hono'
+import type { Admin } from './admin/admin.ts'
 import { toEvent, type Facts } from './audit/audit.ts'
 import type { Config } from './config/config.ts'
 import { hasTokenEndpoint, toErrorPage, toResourceMetadata, toServerMetadata } from './discovery/discovery.ts'
 import { createRoutes, type Gateway, type Route } from './gateway/gateway.ts'
 import { err, type Result } from './lib/result.ts'
 import { createTraceContext, type TraceContext } from './lib/trace-context.ts'
-import { toProblem, toTokenError, type AnswerContext } from './oauth/answers.ts'
-import type { AuditSink, Clock } from './ports.ts'
+import { toAdminProblem, toProblem, toTokenError, type AnswerContext } from './oauth/answers.ts'
+import type { AccessSession, AuditSink, Clock } from './ports.ts'
 import type { Refusal } from './refusal.ts'
 import type { TokenEndpoint } from './token/token.ts'
 
@@ -16,22 +17,25 @@ export interface AppPorts {
   readonly config: Config
   readonly gateway: Gateway
   readonly token: TokenEndpoint
+  /** Undefined: there is no administration. */
+  readonly admin?: Admin | undefined
   readonly sinks: readonly AuditSink[]
   readonly clock: Clock
 }
 
-export type App = (request: Request) => Promise<Response>
+/** `access`: what the platform says of whom Cloudflare Access let through. */
+export type App = (request: Request, access?: AccessSession) => Promise<Response>
 
 export function createApp(ports: AppPorts): App {
   const { config } = ports
   const routes = createRoutes(config.resources.values())
-  const app = new Hono()
+  const app = new Hono<{ Bindings: { readonly access: AccessSession | undefined } }>()
 
   for (const resource of config.resources.values()) {
     const { proxy } = resource
     // Metadata of a resource with a host of its own stands on that host, see below.
     if (proxy?.match.kind !== 'path') continue
-    app.get(`${RESOURCE_METADATA}${proxy.match.prefix}`, () => toResourceMetadata(config, resource, proxy))
+    app.get(new URL(proxy.metadataUrl).pathname, () => toResourceMetadata(config, resource, proxy))
   }
   app.get('/errors/:code', (c) => toErrorPage(c.req.param('code')) ?? c.notFound())
   if (hasTokenEndpoint(config)) {
@@ -39,20 +43,29 @@ export function createApp(ports: AppPorts): App {
     app.get('/.well-known/openid-configuration', () => toServerMetadata(config))
     app.all('/token', (c) => answerToken(ports, c.req.raw))
   }
+  const { admin } = ports
+  if (config.admin !== undefined && admin !== undefined) {
+    app.all('/admin/api/*', (c) => answerAdmin(ports, admin, c.req.raw, c.env.access))
+  }
   app.notFound(() => toProblem({ code: 'CLI106' }, context(config, requestIdOf(newId())), undefined))
-  // Whatever comes here is a fault outside of a decision; inside, it is caught where the event is written.
-  app.onError(() => toProblem({ code: 'INT100' }, context(config, requestIdOf(newId())), undefined))
+  app.onError(() => fault(config))
 
-  return async (request) => {
+  const dispatch: App = async (request, access) => {
     const hosted = routes.byHost(request.url)
-    if (hosted?.rest === RESOURCE_METADATA) return toResourceMetadata(config, hosted.resource, hosted.proxy)
+    if (hosted !== undefined && hosted.rest === new URL(hosted.proxy.metadataUrl).pathname) {
+      return toResourceMetadata(config, hosted.resource, hosted.proxy)
+    }
     // Resources first: they are most of the traffic, and the configuration takes no prefix that is ours.
     const route = hosted ?? routes.byPath(request.url)
-    return route === undefined ? app.fetch(request) : answerResource(ports, request, route)
+    return route === undefined ? app.fetch(request, { access }) : answerResource(ports, request, route)
   }
+  // Whatever is caught here is a fault outside of a decision; inside, it is caught where the event is written.
+  return (request, access) => dispatch(request, access).catch(() => fault(config))
 }
 
-const RESOURCE_METADATA = '/.well-known/oauth-protected-resource'
+function fault(config: Config): Response {
+  return toProblem({ code: 'INT100' }, context(config, requestIdOf(newId())), undefined)
+}
 
 async function answerResource(ports: AppPorts, request: Request, route: Route): Promise<Response> {
   const id = newId()
@@ -61,7 +74,7 @@ async function answerResource(ports: AppPorts, request: Request, route: Route): 
   return decide(
     ports,
     facts,
-    () => ports.gateway.handle(request, route, trace.traceparent, facts),
+    () => ports.gateway.handle(request, route, trace, facts),
     (refusal, answer) => {
       const { metadataUrl } = route.proxy
       return toProblem(refusal, answer, { metadataUrl, scopes: route.resource.scopes })
@@ -79,6 +92,22 @@ async function answerToken(ports: AppPorts, request: Request): Promise<Response>
     facts,
     () => ports.token.answer(request, facts),
     (refusal, answer) => toTokenError(refusal, answer, basic),
+  )
+}
+
+async function answerAdmin(
+  ports: AppPorts,
+  admin: Admin,
+  request: Request,
+  access: AccessSession | undefined,
+): Promise<Response> {
+  const id = newId()
+  const facts = newFacts('admin.request', request, id, createTraceContext(request.headers.get('traceparent'), id))
+  return decide(
+    ports,
+    facts,
+    () => admin.handle(request, access, facts),
+    (refusal, answer) => toAdminProblem(refusal, answer),
   )
 }
 

@@ -117,6 +117,8 @@ export interface Proxy {
   readonly upstream: string
   /** Further request headers to pass on, in lower case. */
   readonly requestHeaders: readonly string[]
+  /** Request bodies up to this size are kept until the upstream has taken the token. */
+  readonly replayMaxBytes: number
   /** Whether WebSocket upgrades are passed on: a connection outlives every later decision about it. */
   readonly webSocket: boolean
   /** The public URL of this resource (RFC 9728 section 1.2 resource identifier), without a trailing slash. */
@@ -158,6 +160,27 @@ export interface UserMatch {
   readonly subject: string
 }
 
+/** Who holds a right: these users, and members of these groups. */
+export interface RightHolders {
+  readonly users: readonly UserMatch[]
+  readonly groups: readonly string[]
+}
+
+/** How administrators say who they are, and which right each has; revoking implies viewing. */
+export interface AdminAccess {
+  /** Cloudflare Access; e-mail addresses, or `*` for whoever Access lets through. */
+  readonly access:
+    | {
+        /** The issuer of its tokens; its keys stand beneath. */
+        readonly teamDomain: string
+        readonly audience: string
+        readonly view: ReadonlySet<string>
+        readonly revoke: ReadonlySet<string>
+      }
+    | undefined
+  readonly idToken: { readonly view: RightHolders; readonly revoke: RightHolders } | undefined
+}
+
 /** Who somebody is: the pair of issuer and subject (plus tenant) identifies; nothing else does. */
 export interface Principal {
   readonly idp: string
@@ -167,24 +190,27 @@ export interface Principal {
   readonly groups: readonly string[]
   readonly acr: string | undefined
   readonly authTime: NumericDate | undefined
-  /** When the assertion that says so expires. */
+  /** When the assertion that says so was issued, and when it expires. */
+  readonly issuedAt: NumericDate
   readonly expiresAt: NumericDate
 }
 
-// The proofs. Their marks are not exported: an object literal cannot make one, only the room named in the mark can.
-declare const proof: unique symbol
+// The proofs. They are declared as classes that do not exist: a private name can be neither written into an object literal
+// nor carried over by a spread, so none of them can be made or altered without a cast, and casts are counted.
 
 /** Proof that a calling client is who it says. Made by `identity/` only. */
-export interface AuthenticatedClient {
-  readonly [proof]: 'AuthenticatedClient'
+export declare class AuthenticatedClient {
+  private constructor()
+  readonly #proof: 'AuthenticatedClient'
   readonly name: string
   /** `edge`: the caller has no authentication of its own; the ID token's audience names it. */
   readonly method: 'edge' | InboundAuth['method']
 }
 
 /** Proof that a user stands behind a request and that this caller may present their token. Made by `identity/` only. */
-export interface VerifiedAssertion {
-  readonly [proof]: 'VerifiedAssertion'
+export declare class VerifiedAssertion {
+  private constructor()
+  readonly #proof: 'VerifiedAssertion'
   readonly principal: Principal
   readonly caller: AuthenticatedClient
   readonly idpClient: IdpClient
@@ -192,13 +218,34 @@ export interface VerifiedAssertion {
 }
 
 /** Proof that policy allows this user, through this caller, to use a resource with these scopes. Made by `policy/` only. */
-export interface Permit {
-  readonly [proof]: 'Permit'
+export declare class Permit {
+  private constructor()
+  readonly #proof: 'Permit'
   readonly assertion: VerifiedAssertion
   readonly resource: Resource
   readonly scopes: readonly ScopeToken[]
   /** The id of the rule that allowed it. */
   readonly rule: string
+  /** Access tokens obtained up to this time are dead, in milliseconds since the epoch; 0: none is. */
+  readonly tokensUntil: number
+}
+
+export type AdminRight = 'view' | 'revoke'
+
+/** Proof of who calls the administration, with the rights the configuration gives them. Made by `identity/` only. */
+export declare class AdminCaller {
+  private constructor()
+  readonly #proof: 'AdminCaller'
+  readonly via: 'access' | 'id_token'
+  /** Who vouches: the identity provider, or the team domain of Cloudflare Access. */
+  readonly issuer: string
+  /** The subject at the identity provider, or the e-mail address that Access vouches for. */
+  readonly subject: string
+  /** The identity provider and the calling client as the configuration names them; undefined: came through Access. */
+  readonly idp: string | undefined
+  readonly client: string | undefined
+  readonly issuedAt: NumericDate | undefined
+  readonly rights: ReadonlySet<AdminRight>
 }
 
 /** What somebody wants to do with a resource. */
@@ -207,9 +254,53 @@ export type Action =
   /** Wants a token in hand. `scopes` undefined: whatever policy gives. */
   | { readonly kind: 'token'; readonly scopes: readonly ScopeToken[] | undefined }
 
+/** Whom and what a revocation is about: every part that is named must fit, and at least one is. */
+export interface RevocationSelector {
+  readonly idp?: string
+  /** The subject at the IdP. */
+  readonly user?: string
+  readonly client?: string
+  readonly resource?: string
+}
+
+/** What an administrator has put into force. Times are milliseconds since the epoch. */
+export type Revocation =
+  /** Everything from before is dead. */
+  | { readonly kind: 'cutoff'; readonly id: string; readonly selector: RevocationSelector; readonly before: number }
+  /** Nobody passes until it is lifted, or until its time is over. */
+  | {
+      readonly kind: 'block'
+      readonly id: string
+      readonly selector: RevocationSelector
+      readonly until: number | undefined
+    }
+
+/** One (user, client, resource, scopes) that has obtained access tokens. */
+export interface Connection {
+  /** The name under which its token is kept. */
+  readonly name: string
+  readonly idp: string
+  readonly issuer: Issuer
+  readonly user: string
+  readonly tenant: string | undefined
+  readonly client: string
+  readonly resource: string
+  readonly scopes: readonly string[]
+  readonly firstIssuedAt: NumericDate
+  readonly lastIssuedAt: NumericDate
+  readonly expiresAt: NumericDate
+  /** How many access tokens it has obtained. */
+  readonly count: number
+  readonly idJagJti: string | undefined
+}
+
 /** What opens the resource: an access token of its own authorization server. */
-export interface Credential {
+export declare class Credential {
+  private constructor()
+  readonly #proof: 'Credential'
   readonly kind: 'bearer'
+  /** The name of the resource it opens, and no other. */
+  readonly resource: string
   /** Identifies the cache entry it comes from; says nothing about the token. */
   readonly entryId: string
   readonly token: Secret
@@ -246,6 +337,10 @@ export interface AuditEvent {
   /** `ttl_s`: for how many more seconds the credential is good. */
   readonly token?: { readonly id_jag_jti?: string; readonly ttl_s: number }
   readonly cache?: CredentialOrigin
+  /** ID-JAGs obtained this month for this user and resource; only where one was obtained. */
+  readonly quota?: { readonly used: number; readonly limit: number; readonly warning: boolean }
+  /** Of an event of the administration: who did what to whom. */
+  readonly admin?: AdminRecord
   readonly ms: {
     readonly total: number
     readonly exchange?: number
@@ -254,5 +349,36 @@ export interface AuditEvent {
   }
 }
 
+export interface AdminRecord {
+  /** Undefined: nobody who could be told. */
+  readonly actor?: {
+    readonly via: AdminCaller['via']
+    readonly issuer: string
+    readonly sub?: string
+    readonly email?: string
+  }
+  readonly selector?: RevocationSelector
+  /** Of the cut-off or block. */
+  readonly id?: string
+  /** RFC 3339, UTC. */
+  readonly before?: string
+  readonly until?: string
+  readonly dry_run?: boolean
+  /** How many connections were listed or cut, and what became of their tokens. */
+  readonly counts?: Readonly<Record<string, number>>
+}
+
 export type AuditEventName =
-  'subject.verify' | 'policy.decide' | 'id_jag.request' | 'token.redeem' | 'token.issue' | 'request.forward'
+  | 'subject.verify'
+  | 'policy.decide'
+  | 'id_jag.request'
+  | 'token.redeem'
+  | 'token.issue'
+  | 'request.forward'
+  | 'connection.list'
+  | 'connection.revoke'
+  | 'connection.block'
+  | 'connection.unblock'
+  | 'revocation.list'
+  | 'quota.read'
+  | 'admin.request'

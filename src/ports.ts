@@ -2,12 +2,14 @@
 // the real ones and a memory ground that keeps the platform's limits.
 import type { NumericDate } from './lib/numeric-date.ts'
 import type { Secret } from './lib/secret.ts'
-import type { AuditEvent, SecretName } from './model.ts'
+import type { AuditEvent, Connection, Issuer, Revocation, RevocationSelector, SecretName } from './model.ts'
 import type { Refusal } from './refusal.ts'
 
 /** The wall clock, and a steady one for durations. */
 export interface Clock {
   now(): NumericDate
+  /** Milliseconds since the epoch. */
+  epochMillis(): number
   /** Milliseconds; only differences mean something. */
   millis(): number
 }
@@ -42,12 +44,27 @@ export interface TokenJob {
   readonly caller: string
   readonly scopes: readonly string[]
   readonly subjectToken: string
+  /** What the configuration says of where the token comes from; a flight with another configuration must not answer. */
+  readonly place: string
+  /** When the sign-in behind it took place. */
+  readonly signedInAt: NumericDate
   /** The injective text of everything that changes the token; the entry that comes out is bound to it. */
   readonly identity: string
   /** A landed entry is good enough only if it can be used for at least this long. */
   readonly minRemainingSeconds: number
   /** The id of an entry that the resource no longer takes; it is not good enough either. */
   readonly rejectedEntry: string | undefined
+  /** Entries obtained up to this time (milliseconds since the epoch) are not good enough: they have been revoked. */
+  readonly tokensUntil: number
+  /** Whose it is, for the registry. */
+  readonly owner: { readonly issuer: Issuer; readonly user: string; readonly tenant: string | undefined }
+}
+
+/** ID-JAGs obtained in a calendar month (UTC) for one user and resource. */
+export interface QuotaUse {
+  readonly used: number
+  readonly limit: number
+  readonly warning: boolean
 }
 
 export interface LegTimes {
@@ -57,7 +74,13 @@ export interface LegTimes {
 
 /** How a flight ended. `sealed` is the entry as it may be stored. */
 export type Landing =
-  | { readonly landed: true; readonly sealed: Uint8Array<ArrayBuffer>; readonly fresh: boolean; readonly ms: LegTimes }
+  | {
+      readonly landed: true
+      readonly sealed: Uint8Array<ArrayBuffer>
+      readonly fresh: boolean
+      readonly ms: LegTimes
+      readonly quota?: QuotaUse
+    }
   | { readonly landed: false; readonly refusal: Refusal; readonly ms: LegTimes }
 
 /** A landed entry kept by the flight: KV may go on answering "no such name" for a minute after a write. */
@@ -65,17 +88,81 @@ export interface KeptEntry {
   readonly id: string
   readonly sealed: Uint8Array<ArrayBuffer>
   readonly usableUntil: NumericDate
+  /** When the flight that obtained it took off, in milliseconds since the epoch. */
+  readonly obtainedAt: number
+}
+
+/** How long a refusal answers later arrivals, too. */
+export interface Memory {
+  readonly seconds: number
+  /** Another ID token of the same user may fare better. */
+  readonly sameTokenOnly: boolean
 }
 
 /** The work of one flight. It is told what is kept already; an ID-JAG in there may still be good. */
 export type TokenWork = (
   job: TokenJob,
   kept: KeptEntry | undefined,
-) => Promise<{ readonly kept: KeptEntry; readonly ms: LegTimes } | { readonly refusal: Refusal; readonly ms: LegTimes }>
+) => Promise<
+  | { readonly kept: KeptEntry; readonly ms: LegTimes; readonly quota?: QuotaUse }
+  | { readonly refusal: Refusal; readonly ms: LegTimes; readonly remember?: Memory }
+>
 
 /** One flight at a time per name, everywhere. Whoever joins gets the flight's own answer. May throw. */
 export interface SingleFlight {
   join(name: string, job: TokenJob): Promise<Landing>
+  /** Forgets what is kept under a name and answers it, sealed as it was. */
+  forget(name: string): Promise<Uint8Array<ArrayBuffer> | undefined>
+}
+
+/** Which connections are meant. An absent part fits all. */
+export interface ConnectionFilter {
+  readonly selector: RevocationSelector
+  readonly limit: number
+}
+
+/** Whose ID-JAGs are counted together. */
+export interface QuotaKey {
+  readonly idp: string
+  readonly user: string
+  readonly resource: string
+  /** `YYYY-MM`, UTC. */
+  readonly month: string
+}
+
+/** Who has obtained tokens, and how many ID-JAGs that cost. Strongly consistent per user. May throw. */
+export interface Registry {
+  /** Counts one ID-JAG about to be obtained, unless that would go past the limit: then nothing is counted. */
+  reserve(use: QuotaKey, limit: number | undefined): Promise<{ readonly allowed: boolean; readonly used: number }>
+  /** Takes one count back: the ID-JAG was not obtained after all. */
+  release(use: QuotaKey): Promise<void>
+  /** Notes that a connection has obtained a token. `count` of what is given is not looked at. */
+  record(connection: Connection): Promise<void>
+  list(filter: ConnectionFilter): Promise<{ readonly connections: readonly Connection[]; readonly more: boolean }>
+  /** Used ID-JAGs of a month per (idp, user, resource). */
+  quota(
+    user: string,
+    month: string,
+  ): Promise<readonly { readonly idp: string; readonly resource: string; readonly used: number }[]>
+}
+
+/** Everything that is revoked, strongly consistent. May throw. */
+export interface RevocationLog {
+  /** All revocations in force; undefined: nothing has changed since `version`. */
+  read(
+    version: number | undefined,
+  ): Promise<{ readonly version: number; readonly revocations: readonly Revocation[] } | undefined>
+  /** Puts a revocation into force. `forgetAt`: milliseconds since the epoch after which it has no more effect. */
+  add(revocation: Revocation, forgetAt: number | undefined): Promise<void>
+  /** Lifts a block; false: there is none of that id. */
+  lift(id: string): Promise<boolean>
+}
+
+/** Whom Cloudflare Access let through, where its policy stands before the Worker itself (`ctx.access`). */
+export interface AccessSession {
+  readonly aud: string
+  /** May throw. */
+  getIdentity(): Promise<unknown>
 }
 
 /** Remembers one-time values, atomically and everywhere. May throw: then the value must count as used. */

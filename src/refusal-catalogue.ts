@@ -1,6 +1,6 @@
 // The catalogue of refusals: every code once, what happened and what to do about it. Facts only; what a code becomes on the
 // wire is said in refusal.ts. Families: CLI calling client, TOK subject token, POL policy, IDP leg 1, RAS leg 2, UPS upstream,
-// LIM limits, INT ours. (CFG, the configuration file, is read by administrators only: config/problem.ts.)
+// LIM limits, ADM administration, INT ours. (CFG, the configuration file, is read by administrators only: config/problem.ts.)
 
 /** What a refusal means to the protocol; the translations below switch on it. */
 export type RefusalKind =
@@ -42,7 +42,7 @@ export const CATALOGUE = {
   CLI100: {
     kind: 'bad_request',
     says: 'the request is malformed',
-    fix: 'Send the parameters once each, as application/x-www-form-urlencoded in the body (RFC 6749 section 3.2).',
+    fix: 'Send every required parameter, each once; at the token endpoint in the body and form-urlencoded (RFC 6749 section 3.2), and no token in a URL.',
   },
   CLI101: {
     kind: 'unauthenticated_client',
@@ -67,7 +67,7 @@ export const CATALOGUE = {
   CLI106: {
     kind: 'unknown_target',
     says: 'there is no such resource for this client',
-    fix: 'Ask for one resource, by its exact configured identifier, that this client is meant to use.',
+    fix: 'Ask for a resource that this client is meant to use: by its exact configured identifier, or under the path it has here.',
   },
   CLI107: {
     kind: 'unknown_target',
@@ -87,7 +87,7 @@ export const CATALOGUE = {
   CLI110: {
     kind: 'unsupported_method',
     says: 'this method is not supported here',
-    fix: 'Use the method the endpoint is made for.',
+    fix: 'Use a method that the Allow header of this answer names.',
   },
   CLI111: {
     kind: 'bad_request',
@@ -108,6 +108,11 @@ export const CATALOGUE = {
     kind: 'bad_request',
     says: 'DPoP proofs are not accepted here',
     fix: 'Send a bearer token; sender-constrained tokens are not supported by this deployment.',
+  },
+  CLI115: {
+    kind: 'bad_request',
+    says: 'a GET or HEAD request with a body is not forwarded',
+    fix: 'Send the body with POST or QUERY, or leave it out.',
   },
 
   TOK100: { kind: 'no_token', says: 'a token is required', fix: 'Send an ID token as Authorization: Bearer.' },
@@ -148,16 +153,28 @@ export const CATALOGUE = {
     fix: 'Use the token endpoint, or configure edge_client for this client of the identity provider.',
   },
 
+  TOK109: {
+    kind: 'bad_token',
+    says: 'this sign-in has been ended by an administrator',
+    fix: 'Sign in again.',
+  },
+
   POL100: {
     kind: 'denied',
     says: 'no rule allows this',
-    fix: 'An administrator can add an allow rule for this user, client and resource.',
+    fix: 'An administrator can add an allow rule for this user, client, resource, method and path.',
   },
   POL101: { kind: 'denied', says: 'rule {name} denies this', fix: 'An administrator can change the rule.' },
   POL102: {
     kind: 'insufficient_scope',
     says: 'a scope that was asked for is not allowed',
     fix: 'Ask for fewer scopes, or let an administrator allow them in a rule.',
+  },
+
+  POL110: {
+    kind: 'denied',
+    says: 'access has been blocked by an administrator',
+    fix: 'An administrator can lift the block.',
   },
 
   IDP101: {
@@ -271,6 +288,11 @@ export const CATALOGUE = {
     fix: 'Send the request again.',
   },
   UPS103: { kind: 'step_up', says: '{name} wants a stronger or newer login', fix: 'Sign in again as asked.' },
+  UPS109: {
+    kind: 'misbehaved',
+    says: '{name} gave an answer that cannot be passed on',
+    fix: 'Try again later; an administrator looks at what the API answers.',
+  },
   UPS110: { kind: 'upstream_failed', says: '{name} cannot be reached', fix: 'Try again later.' },
   UPS111: { kind: 'timeout', says: '{name} did not answer in time', fix: 'Try again later.' },
 
@@ -281,6 +303,68 @@ export const CATALOGUE = {
     fix: 'Send application/x-www-form-urlencoded without content encoding.',
   },
 
+  LIM201: {
+    kind: 'denied',
+    says: 'the ID-JAG quota of this user for {name} is used up for this month',
+    fix: 'An administrator can raise id_jags_per_user_resource_month; the quota starts anew with the month (UTC).',
+  },
+
+  ADM100: {
+    kind: 'bad_request',
+    says: 'the request is malformed at {name}',
+    fix: 'Send what docs/operations.md describes, each part once and nothing else.',
+  },
+  ADM101: {
+    kind: 'no_token',
+    says: 'no administrator is logged in',
+    fix: 'Send an ID token as Authorization: Bearer, or come through Cloudflare Access, whichever is configured.',
+  },
+  ADM102: {
+    kind: 'denied',
+    says: 'you do not have the right to do this',
+    fix: 'Somebody who may change the configuration can give it to you in the section admin.',
+  },
+  ADM103: {
+    kind: 'denied',
+    says: 'the request comes from another site',
+    fix: 'Send it from the page of this gateway, or without a browser.',
+  },
+  ADM104: {
+    kind: 'unknown_target',
+    says: 'there is no such thing here',
+    fix: 'Compare the address and the id with what was listed.',
+  },
+  ADM105: {
+    kind: 'bad_request',
+    says: '{name} does not name anything that is configured here',
+    fix: 'Use the name that stands in the configuration.',
+  },
+  ADM106: {
+    kind: 'bad_request',
+    says: '{name} is not a time that can be used here',
+    fix: 'Send a time as RFC 3339 has it: before must not lie in the future, until must.',
+  },
+  ADM107: {
+    kind: 'bad_request',
+    says: 'nothing says whom or what this is about',
+    fix: 'Name at least one of user, idp, client and resource.',
+  },
+  ADM108: {
+    kind: 'bad_request',
+    says: 'this block would lock out whoever asks for it, and nobody might be left to lift it',
+    fix: 'Give it an end (until), or have it made by an administrator whom it does not reach.',
+  },
+  ADM109: {
+    kind: 'media_type',
+    says: 'the body must be JSON',
+    fix: 'Send Content-Type: application/json, exactly, without content encoding.',
+  },
+
   INT100: { kind: 'fault', says: 'something went wrong here', fix: 'Report the request id.' },
   INT101: { kind: 'unavailable', says: 'a part of the platform is not available', fix: 'Try again later.' },
+  INT102: {
+    kind: 'unavailable',
+    says: 'it cannot be made sure that access has not been revoked',
+    fix: 'Try again later.',
+  },
 } as const satisfies Record<string, CatalogueRow>

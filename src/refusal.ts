@@ -15,6 +15,8 @@ export interface Refusal {
   /** For the auditor only: what was expected and what was got. Holds no token, no secret and no foreign text. */
   readonly detail?: string
   readonly retryAfterSeconds?: number
+  /** The counterparty asked to be left alone for that long, within our bounds. */
+  readonly holdSeconds?: number
   /** RFC 9470 section 3: what a new login must satisfy. */
   readonly stepUp?: { readonly acrValues?: string; readonly maxAgeSeconds?: number }
 }
@@ -38,17 +40,24 @@ export function kindOf(code: RefusalCode): RefusalKind {
 /** The page of a code, as anybody may read it. */
 export function pageOf(code: RefusalCode): { readonly says: string; readonly fix: string } {
   const row = CATALOGUE[code]
-  return { says: row.says.replaceAll('{name}', 'the resource'), fix: row.fix.replaceAll('{name}', 'the resource') }
+  const name = unnamed(code)
+  return { says: row.says.replaceAll('{name}', name), fix: row.fix.replaceAll('{name}', name) }
+}
+
+/** What a refusal is about where it names nothing: at the doors a resource, in the administration a part of the request. */
+function unnamed(code: RefusalCode): string {
+  if (code === 'POL101') return 'NAME'
+  return code.startsWith('ADM') ? 'a part of it' : 'the resource'
 }
 
 /** What happened, in a few words. */
-export function titleOf({ code, name = 'the resource' }: Refusal): string {
+export function titleOf({ code, name = unnamed(code) }: Refusal): string {
   return CATALOGUE[code].says.replaceAll('{name}', name)
 }
 
 /** What a caller reads: `CODE: what happened. What to do.` */
 export function describe(refusal: Refusal): string {
-  const { code, name = 'the resource' } = refusal
+  const { code, name = unnamed(code) } = refusal
   return `${code}: ${titleOf(refusal)}. ${CATALOGUE[code].fix.replaceAll('{name}', name)}`
 }
 

@@ -2,9 +2,10 @@
 // it happens in global scope, so that a wrong configuration or a missing secret fails the start and never a request.
 import { env } from 'cloudflare:workers'
 import configText from '../jagway.jsonc'
+import { createAdmin } from './admin/admin.ts'
 import { createApp } from './app.ts'
 import { ConfigError, parseConfig } from './config/config.ts'
-import { createCredentials, createKeyRing, createTokenWork } from './credentials/credentials.ts'
+import { createCredentials, createCutter, createKeyRing, createTokenWork } from './credentials/credentials.ts'
 import { createGateway } from './gateway/gateway.ts'
 import { createIdentity } from './identity/identity.ts'
 import { createDiscovery } from './oauth/metadata.ts'
@@ -12,20 +13,25 @@ import {
   createBackground,
   createConsoleSink,
   createFetch,
+  createLocalFlight,
+  createRegistry,
   createForward,
   createReplayGuard,
+  createRevocationLog,
   createSecrets,
   createSingleFlight,
   createTokenStore,
   flightClass,
   missingSecrets,
   systemClock,
+  weakSealingKeys,
   type Env,
 } from './platform/cloudflare.ts'
 import { createPolicy } from './policy/policy.ts'
+import { createRevocations } from './revocation/revocation.ts'
 import { createTokenEndpoint } from './token/token.ts'
 
-export { Replay } from './platform/cloudflare.ts'
+export { Ledger, Replay, RevocationBook } from './platform/cloudflare.ts'
 
 // True only in bundles made by `jagway serve`, `jagway dev` and tests: a deployed Worker takes neither http nor loopback.
 const local = typeof JAGWAY_LOCAL !== 'undefined' && JAGWAY_LOCAL
@@ -36,6 +42,8 @@ const config = parsed.value
 
 const missing = missingSecrets(env, config.secretNames)
 if (missing.length > 0) throw new Error(`secrets that jagway.jsonc names are not set: ${missing.join(', ')}`)
+const weak = weakSealingKeys(env, config.cache.sealingKeys)
+if (weak.length > 0) throw new Error(`sealing keys that are too short, 32 random bytes are meant: ${weak.join(', ')}`)
 
 const clock = systemClock
 const fetch = createFetch()
@@ -54,19 +62,37 @@ const identity = createIdentity(config, {
   replay: createReplayGuard(env.REPLAYS),
 })
 const policy = createPolicy(config.rules, config.resources.values())
-const credentials = createCredentials({ store, clock, background, flight: createSingleFlight(env.FLIGHTS) }, ring)
+const log = createRevocationLog(env.REVOCATIONS)
+const registry = createRegistry(env.LEDGERS)
+const revocations = createRevocations(config.revocation.maxStalenessSeconds, { log, clock, background })
+const work = createTokenWork(
+  config,
+  { fetch, clock, background, secrets, store, discovery, registry, revocations },
+  ring,
+)
+const flight = createSingleFlight(env.FLIGHTS, createLocalFlight({ work, clock, background }))
+const credentials = createCredentials({ store, clock, background, flight }, ring, config.cache.maxTtlSeconds)
 
+const cutter = createCutter(config, { flight, store, fetch, secrets, discovery }, ring)
+
+const doors = { identity, policy, revocations, credentials, clock }
 const app = createApp({
   config,
   clock,
-  gateway: createGateway({ identity, policy, credentials, clock, fetch: createForward() }),
-  token: createTokenEndpoint({ config, identity, policy, credentials, clock }),
+  gateway: createGateway({ ...doors, fetch: createForward() }),
+  token: createTokenEndpoint({ ...doors, config }),
+  admin: config.admin && createAdmin({ config, identity, log, registry, cutter, clock }),
   sinks: config.audit.sinks.map(() => createConsoleSink()),
 })
-
-const work = createTokenWork(config, { fetch, clock, background, secrets, store, discovery }, ring)
 
 /** One object per token: see `platform/flight.ts`. */
 export class Flight extends flightClass(() => work) {}
 
-export default { fetch: (request) => app(request) } satisfies ExportedHandler<Env>
+export default {
+  fetch(request, _env, ctx) {
+    const answer = app(request, ctx.access)
+    // A caller that hangs up ends its request, but not what the request has begun, nor the record of it.
+    ctx.waitUntil(answer)
+    return answer
+  },
+} satisfies ExportedHandler<Env>

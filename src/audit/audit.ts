@@ -1,22 +1,25 @@
 // One event per decision. The doors note facts while they work; nothing on the request path reads them back. What can be
 // noted are proofs, names and numbers: there is no field a token or a secret would fit into.
 import type {
+  AdminCaller,
+  AdminRecord,
   AuditEvent,
   AuditEventName,
   AuthenticatedClient,
   CredentialOrigin,
   Permit,
   Resource,
+  RevocationSelector,
   ScopeToken,
   VerifiedAssertion,
 } from '../model.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
-import type { LegTimes } from '../ports.ts'
+import type { LegTimes, QuotaUse } from '../ports.ts'
 import { toAuditOutcome, type Refusal } from '../refusal.ts'
 
 /** What became known about a request, as far as it got. */
 export interface Facts {
-  readonly door: 'request.forward' | 'token.issue'
+  readonly door: 'request.forward' | 'token.issue' | 'admin.request'
   readonly requestId: string
   readonly traceId: string
   readonly method: string
@@ -31,8 +34,19 @@ export interface Facts {
     readonly expiresAt: NumericDate
     readonly scopes: readonly ScopeToken[]
     readonly ms: LegTimes
+    readonly quota: QuotaUse | undefined
   }
   upstreamMs?: number
+  admin?: {
+    readonly event: AuditEventName
+    caller?: AdminCaller
+    selector?: RevocationSelector
+    id?: string
+    before?: string
+    until?: string
+    dryRun?: boolean
+    counts?: Readonly<Record<string, number>>
+  }
 }
 
 export interface Ending {
@@ -44,11 +58,12 @@ export interface Ending {
 
 export function toEvent(facts: Facts, ending: Ending): AuditEvent {
   const { refusal } = ending
+  const door = facts.admin?.event ?? facts.door
   return {
     v: 1,
     id: facts.requestId,
     time: new Date(ending.now * 1000).toISOString(),
-    event: refusal === undefined ? facts.door : decidedBy(refusal, facts.door),
+    event: refusal === undefined ? door : decidedBy(refusal, facts, door),
     outcome: refusal === undefined ? 'allow' : toAuditOutcome(refusal.code),
     ...(refusal === undefined ? {} : { code: refusal.code }),
     ...(refusal?.detail === undefined ? {} : { detail: refusal.detail }),
@@ -56,6 +71,7 @@ export function toEvent(facts: Facts, ending: Ending): AuditEvent {
     ...about(facts, refusal),
     http: { method: facts.method, status: ending.status },
     ...credentialOf(facts, ending.now),
+    ...(facts.admin === undefined ? {} : { admin: recordOf(facts.admin) }),
     ms: {
       total: Math.round(ending.totalMs),
       ...facts.credential?.ms,
@@ -93,15 +109,32 @@ function denial(refusal: Refusal | undefined): Partial<AuditEvent> {
 
 function credentialOf({ credential }: Facts, now: NumericDate): Partial<AuditEvent> {
   if (credential === undefined) return {}
-  const { origin, idJagJti, expiresAt } = credential
+  const { origin, idJagJti, expiresAt, quota } = credential
   return {
     cache: origin,
+    ...(quota === undefined ? {} : { quota }),
     token: { ttl_s: expiresAt - now, ...(idJagJti === undefined ? {} : { id_jag_jti: idJagJti }) },
   }
 }
 
+function recordOf({ caller, selector, id, before, until, dryRun, counts }: NonNullable<Facts['admin']>): AdminRecord {
+  return {
+    ...(caller === undefined ? {} : { actor: actorOf(caller) }),
+    ...(selector === undefined ? {} : { selector }),
+    ...(id === undefined ? {} : { id }),
+    ...(before === undefined ? {} : { before }),
+    ...(until === undefined ? {} : { until }),
+    ...(dryRun === undefined ? {} : { dry_run: dryRun }),
+    ...(counts === undefined ? {} : { counts }),
+  }
+}
+
+function actorOf({ via, issuer, subject }: AdminCaller): NonNullable<AdminRecord['actor']> {
+  return via === 'access' ? { via, issuer, email: subject } : { via, issuer, sub: subject }
+}
+
 /** The stage that said no, told by the family of its code. */
-function decidedBy(refusal: Refusal, door: AuditEventName): AuditEventName {
+function decidedBy(refusal: Refusal, { assertion }: Facts, door: AuditEventName): AuditEventName {
   switch (refusal.code.slice(0, 3)) {
     case 'CLI':
     case 'TOK':
@@ -109,7 +142,8 @@ function decidedBy(refusal: Refusal, door: AuditEventName): AuditEventName {
     case 'POL':
       return 'policy.decide'
     case 'IDP':
-      return 'id_jag.request'
+      // The keys of an identity provider are asked for before anything is exchanged.
+      return assertion === undefined ? 'subject.verify' : 'id_jag.request'
     case 'RAS':
       return 'token.redeem'
     default:

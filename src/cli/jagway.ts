@@ -11,6 +11,10 @@ const commands: Readonly<Record<string, Run>> = {
   dev: async (rawArgs) => await run((await import('./dev.ts')).default, rawArgs),
   serve: async (rawArgs) => await run((await import('./serve.ts')).default, rawArgs),
   check: async (rawArgs) => await run((await import('./check.ts')).default, rawArgs),
+  connections: async (rawArgs) => await run((await import('./connections.ts')).default, rawArgs),
+  revoke: async (rawArgs) => await run((await import('./revoke.ts')).default, rawArgs),
+  block: async (rawArgs) => await run((await import('./block.ts')).default, rawArgs),
+  unblock: async (rawArgs) => await run((await import('./unblock.ts')).default, rawArgs),
 }
 
 const program = defineCommand({
@@ -19,6 +23,10 @@ const program = defineCommand({
     dev: () => import('./dev.ts').then((module) => module.default),
     serve: () => import('./serve.ts').then((module) => module.default),
     check: () => import('./check.ts').then((module) => module.default),
+    connections: () => import('./connections.ts').then((module) => module.default),
+    revoke: () => import('./revoke.ts').then((module) => module.default),
+    block: () => import('./block.ts').then((module) => module.default),
+    unblock: () => import('./unblock.ts').then((module) => module.default),
   },
 })
 
@@ -76,7 +84,9 @@ try {
     console.error(error.message)
     process.exitCode = error.code
   } else {
-    console.error(error)
+    // Whatever was not foreseen: its message, and where it happened only on request.
+    const detail = error instanceof Error ? (process.env['DEBUG'] === undefined ? error.message : error.stack) : error
+    console.error(`jagway: ${String(detail)}`)
     process.exitCode = EXIT.problems
   }
 }

@@ -60,6 +60,8 @@ export class LaunchError extends Error {
 
 const COMPATIBILITY_DATE = '2026-10-23'
 const FIRST = 'gateway'
+/** Binding to class, as in wrangler.toml. All instances call the objects of the first. */
+const OBJECTS = { FLIGHTS: 'Flight', REPLAYS: 'Replay', REVOCATIONS: 'RevocationBook', LEDGERS: 'Ledger' } as const
 const SEALING_KEY = 'JAGWAY_SEALING_KEY'
 const SEALING_KEY_BYTES = 32
 
@@ -106,10 +108,12 @@ export async function launchGateway(options: LaunchOptions): Promise<RunningGate
         modules,
         bindings,
         kvNamespaces: { TOKENS: 'tokens' },
-        durableObjects: {
-          FLIGHTS: { className: 'Flight', useSQLite: true, ...(index === 0 ? {} : { scriptName: FIRST }) },
-          REPLAYS: { className: 'Replay', useSQLite: true, ...(index === 0 ? {} : { scriptName: FIRST }) },
-        },
+        durableObjects: Object.fromEntries(
+          Object.entries(OBJECTS).map(([binding, className]) => [
+            binding,
+            { className, useSQLite: true, ...(index === 0 ? {} : { scriptName: FIRST }) },
+          ]),
+        ),
         unsafeDirectSockets: [{ host, port: options.https === undefined ? port : 0 }],
       })),
     })

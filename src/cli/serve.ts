@@ -7,6 +7,9 @@ import { launchGateway, LaunchError, type LaunchOptions, type LogEntry, type Run
 import { readSecrets } from './secrets-file.ts'
 import { untilStopped } from './signals.ts'
 
+/** Where http may be spoken: nobody but this machine hears it. */
+const LOOPBACK: ReadonlySet<string> = new Set(['127.0.0.1', '::1', 'localhost'])
+
 export default defineCommand({
   meta: { name: 'serve', description: 'Run the gateway in workerd, with a configuration and secrets of your own.' },
   args: {
@@ -24,6 +27,10 @@ export default defineCommand({
     const cert = args['https-cert']
     if ((key === undefined) !== (cert === undefined))
       throw new ExitError(EXIT.usage, '--https-key and --https-cert belong together')
+    if (key === undefined && !LOOPBACK.has(args.host)) {
+      const message = `--host ${args.host} can be reached from elsewhere: give --https-key and --https-cert with it`
+      throw new ExitError(EXIT.usage, message)
+    }
     let lines: string[] | undefined = []
     const print = ({ level, message }: LogEntry) => {
       if (level === 'warn' || level === 'error') console.error(message)

@@ -2,8 +2,9 @@
 // Worker's global scope, so that a wrong file fails the start or the upload and never a request; and in the CLI.
 import { err, ok, type Result } from '../lib/result.ts'
 import { isObject } from '../lib/strict-json.ts'
-import type { CallingClient, Idp, OutboundAuth, Resource, Rule, SecretName } from '../model.ts'
+import type { AdminAccess, CallingClient, Idp, OutboundAuth, Resource, Rule, SecretName } from '../model.ts'
 import { renderProblems } from './frame.ts'
+import { linkAdmin } from './link-admin.ts'
 import { linkRules } from './link-rules.ts'
 import { link } from './link.ts'
 import { findWarnings } from './lint.ts'
@@ -30,6 +31,11 @@ export interface Config {
     /** The first seals, all of them open. */
     readonly sealingKeys: readonly SecretName[]
   }
+  readonly revocation: { readonly maxStalenessSeconds: number }
+  /** Of ID-JAGs per user, resource and calendar month; undefined: counted, but not limited. */
+  readonly quota: { readonly limit: number; readonly warnAt: number } | undefined
+  /** Undefined: there is no administration at all. */
+  readonly admin: AdminAccess | undefined
   readonly audit: { readonly sinks: readonly 'console'[] }
   /** Every secret that must be present, sorted, each once. */
   readonly secretNames: readonly SecretName[]
@@ -60,11 +66,13 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
   const linker = { draft, local: options.local, report: (finding: Finding) => all.push(finding) }
   const links = link(linker)
   const rules = linkRules(linker)
-  const { cache, audit, publicUrl } = draft
+  const admin = linkAdmin(linker)
+  const { settings, publicUrl } = draft
   const placed = [...problems, ...all.map((finding) => place(source, finding))]
-  if (placed.length > 0 || cache === undefined || audit === undefined || publicUrl === undefined) {
+  if (placed.length > 0 || settings === undefined || publicUrl === undefined) {
     return err(inOrder(placed))
   }
+  const { cache, revocation, quota, audit } = settings
   return ok({
     publicUrl,
     ...links,
@@ -74,6 +82,9 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
       refreshBeforeSeconds: cache.refresh_before,
       sealingKeys: cache.sealing_keys,
     },
+    revocation: { maxStalenessSeconds: revocation.max_staleness },
+    quota: quota && { limit: quota.id_jags_per_user_resource_month, warnAt: quota.warn_at },
+    admin,
     audit: { sinks: audit.sinks },
     secretNames: [...new Set([...cache.sealing_keys, ...secretsOf(links)])].toSorted(),
   })

@@ -52,6 +52,7 @@ export function linkProxies(linker: Linker): Map<string, Proxy> {
       upstream: resource.proxy.upstream.replace(/\/$/, ''),
       requestHeaders,
       webSocket: resource.proxy.web_socket,
+      replayMaxBytes: resource.proxy.replay_max_bytes,
       ...publicPlace(linker.draft.publicUrl, match),
     })
   }

@@ -1,13 +1,12 @@
 // Policy rules with their names resolved. A rule that names something that does not exist would silently not apply; for a
 // deny rule that is an open door.
+import { UNFORWARDED_METHODS } from '../lib/http-methods.ts'
 import type { Rule, UserMatch } from '../model.ts'
 import { checkClient, checkResource, type Linker } from './linker.ts'
 import { didYouMean, quote, type ConfigPath } from './problem.ts'
 import type { RuleEntry } from './schema.ts'
 
 const METHOD = /^[A-Z][A-Z-]{0,29}$/
-/** Neither is a request for a resource: a tunnel, and an echo of the request with its credentials. */
-const NO_METHODS: ReadonlySet<string> = new Set(['CONNECT', 'TRACE'])
 
 export function linkRules(linker: Linker): Rule[] {
   const seen = new Set<string>()
@@ -49,7 +48,7 @@ function linkRule(linker: Linker, entry: RuleEntry, path: ConfigPath): Rule {
 }
 
 /** `idp/sub`, or `sub` where it cannot mean somebody else (T13). */
-function linkUser({ draft, report }: Linker, user: string, effect: Rule['effect'], path: ConfigPath): UserMatch {
+export function linkUser({ draft, report }: Linker, user: string, effect: Rule['effect'], path: ConfigPath): UserMatch {
   const slash = user.indexOf('/')
   if (slash === -1) {
     if (effect === 'allow' && draft.idps.size > 1) {
@@ -94,7 +93,7 @@ function checkScopes({ draft, report }: Linker, entry: RuleEntry, path: ConfigPa
 }
 
 function checkMethod({ report }: Linker, method: string, path: ConfigPath): void {
-  if (METHOD.test(method) && !NO_METHODS.has(method)) return
+  if (METHOD.test(method) && !UNFORWARDED_METHODS.has(method)) return
   const upper = method.toUpperCase()
   const help =
     upper !== method && METHOD.test(upper) ? `methods are case-sensitive: did you mean ${quote(upper)}?` : undefined

@@ -1,7 +1,7 @@
 // What all linking needs: the draft, where faults go, and the checks that more than one part of the file asks for.
 import { didYouMean, quote, type ConfigPath, type Finding, type Report } from './problem.ts'
 import type { Draft, Entries } from './shape.ts'
-import { reachFault } from './urls.ts'
+import { reachFault } from '../lib/reach.ts'
 
 export interface Linker {
   readonly draft: Draft

@@ -121,6 +121,16 @@ const idJagResourceSchema = object({
       host: v.exactOptional(text),
       upstream: address(upstreamFault),
       request_headers: v.optional(list(text), []),
+      /** Bodies up to this size are kept until the upstream has taken the token, so that the request can be sent again. */
+      replay_max_bytes: v.optional(
+        v.pipe(
+          v.number(say('CFG104', 'a number of bytes is expected here')),
+          v.integer(say('CFG104', 'a whole number is expected here')),
+          v.minValue(0, say('CFG104', 'between 0 and 1048576')),
+          v.maxValue(1_048_576, say('CFG104', 'between 0 and 1048576')),
+        ),
+        65_536,
+      ),
       web_socket: v.optional(flag, false),
     }),
   ),
@@ -145,6 +155,8 @@ export const ruleSchema = object({
   paths: v.exactOptional(someOf(text)),
 })
 
+const adminsSchema = object({ users: v.exactOptional(someOf(text)), groups: v.exactOptional(someOf(text)) })
+
 const cacheSchema = object({
   max_ttl: v.optional(duration('1s', '1d'), '1h'),
   refresh_before: v.optional(duration('0s', '15m'), '60s'),
@@ -157,6 +169,40 @@ const cacheSchema = object({
   ),
 })
 
+/** How old the knowledge of what is revoked may be; 0s: asked on every request. */
+const revocationSchema = object({ max_staleness: v.optional(duration('0s', '5m'), '10s') })
+
+const quotaSchema = object({
+  id_jags_per_user_resource_month: v.pipe(
+    v.number(say('CFG104', 'a number is expected here')),
+    v.integer(say('CFG104', 'a whole number is expected here')),
+    v.minValue(1, say('CFG104', 'at least 1')),
+  ),
+  warn_at: v.optional(
+    v.pipe(
+      v.number(say('CFG104', 'a number is expected here')),
+      v.minValue(0, say('CFG104', 'a share between 0 and 1')),
+      v.maxValue(1, say('CFG104', 'a share between 0 and 1')),
+    ),
+    0.8,
+  ),
+})
+
+/** Who may do what in the administration; viewing is implied by revoking. */
+const adminSchema = object({
+  /** Cloudflare Access stands before it and says who it is, by e-mail; "*": whoever Access lets through. */
+  access: v.exactOptional(
+    object({
+      team_domain: address(issuerFault),
+      audience: text,
+      view: v.optional(someOf(text), ['*']),
+      revoke: v.optional(list(text), []),
+    }),
+  ),
+  /** An ID token of a configured identity provider. */
+  id_token: v.exactOptional(object({ view: v.optional(adminsSchema, {}), revoke: v.optional(adminsSchema, {}) })),
+})
+
 export const configSchema = object({
   $schema: v.exactOptional(v.string()),
   version: v.literal(1, say('CFG104', 'version 1 is the only one there is')),
@@ -166,6 +212,9 @@ export const configSchema = object({
   resources: someNamed(resourceSchema, 'resource'),
   policy: object({ rules: v.array(ruleSchema, say('CFG104', 'a list [ … ] is expected here')) }),
   cache: v.optional(cacheSchema, {}),
+  revocation: v.optional(revocationSchema, {}),
+  quota: v.exactOptional(quotaSchema),
+  admin: v.exactOptional(adminSchema),
   audit: v.optional(object({ sinks: v.optional(someOf(oneOf(['console'])), ['console']) }), {}),
 })
 

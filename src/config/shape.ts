@@ -26,8 +26,8 @@ export interface Draft {
   readonly clients: Entries<ClientEntry>
   readonly resources: Entries<ResourceEntry>
   readonly rules: readonly (RuleEntry | undefined)[]
-  readonly cache: ConfigFile['cache'] | undefined
-  readonly audit: ConfigFile['audit'] | undefined
+  /** The sections without entries by name; only of a file that has its shape throughout. */
+  readonly settings: Pick<ConfigFile, 'cache' | 'revocation' | 'quota' | 'admin' | 'audit'> | undefined
 }
 
 export interface Shape {
@@ -61,15 +61,13 @@ function toDraft(file: ConfigFile): Draft {
     clients: new Map(Object.entries(file.clients)),
     resources: new Map(Object.entries(file.resources)),
     rules: file.policy.rules,
-    cache: file.cache,
-    audit: file.audit,
+    settings: file,
   }
 }
 
 function salvage(value: unknown): Draft {
   const file = isObject(value) ? value : {}
   const publicUrl = v.safeParse(configSchema.entries.public_url, file['public_url'])
-  const cache = v.safeParse(configSchema.entries.cache, file['cache'])
   const policy = file['policy']
   const rules = isObject(policy) ? policy['rules'] : []
   return {
@@ -78,8 +76,7 @@ function salvage(value: unknown): Draft {
     clients: salvageEntries(clientSchema, file['clients']),
     resources: salvageEntries(resourceSchema, file['resources']),
     rules: Array.isArray(rules) ? rules.map((rule) => salvageEntry(ruleSchema, rule)) : [],
-    cache: cache.success ? cache.output : undefined,
-    audit: undefined,
+    settings: undefined,
   }
 }
 

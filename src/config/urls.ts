@@ -1,6 +1,8 @@
 // Addresses as they may stand in a configuration. They are judged here and then used exactly as written: an issuer or an
 // audience that went through `new URL()` would come out with another slash or case than the other side compares with.
 
+import { reachFault } from '../lib/reach.ts'
+
 // The characters of RFC 3986. Others (spaces, controls, backslashes, raw Unicode) are read differently by different parsers.
 const URI_CHARACTERS = /^[A-Za-z0-9\-._~:/?#[\]@!$&'()*+,;=%]+$/
 const MAX_LENGTH = 2_000
@@ -56,25 +58,6 @@ export function originFault(text: string): AddressFault {
     ? undefined
     : `an origin alone is expected here, without a path or a slash at its end: ${origin}`
 }
-
-/**
- * Whether a gateway may use this address at all. Local runs may use http and addresses, but only of this very machine;
- * everything else is https to a name (T20, T60). The judgement is the URL parser's, which knows 0x7f.1 for 127.0.0.1.
- */
-export function reachFault(text: string, local: boolean): AddressFault {
-  const { protocol, hostname } = new URL(text)
-  const host = hostname.replace(/\.$/, '')
-  const isLoopback = LOOPBACK_HOSTS.has(host)
-  if (isLoopback || host.endsWith('.localhost')) {
-    if (!local) return 'an address of this machine is for local runs only'
-    if (isLoopback || protocol === 'https:') return undefined
-  }
-  if (/^[\d.]+$/.test(host) || host.startsWith('[')) return 'a host name is expected here, not an IP address'
-  if (protocol !== 'https:') return 'https is required; http is for 127.0.0.1, [::1] and localhost in local runs'
-  return undefined
-}
-
-const LOOPBACK_HOSTS: ReadonlySet<string> = new Set(['127.0.0.1', '[::1]', 'localhost'])
 
 /** Whether a `public_url` says by itself that this is a local run: plain http to this machine. */
 export function isLoopbackHttp(text: string): boolean {

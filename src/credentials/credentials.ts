@@ -4,12 +4,13 @@ import { BoundedMap } from '../lib/bounded-map.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import type { Credential, CredentialOrigin, Permit } from '../model.ts'
-import type { Background, Clock, LegTimes, SingleFlight, TokenJob, TokenStore } from '../ports.ts'
+import type { Background, Clock, LegTimes, QuotaUse, SingleFlight, TokenJob, TokenStore } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
 import { decodeEntry, toCredential, type Entry } from './entry.ts'
 import type { KeyRing, NameParts } from './key-ring.ts'
-import { nameParts } from './token-key.ts'
+import { nameParts, placeOf } from './token-key.ts'
 
+export { createCutter, type Cut, type Cutter } from './cut.ts'
 export { createKeyRing } from './key-ring.ts'
 export { createTokenWork } from './sources.ts'
 
@@ -23,25 +24,32 @@ export interface CredentialPorts {
 export interface Acquired {
   readonly credential: Credential
   readonly origin: CredentialOrigin
+  /** In milliseconds since the epoch, as `Permit.tokensUntil`: one that has moved on past it makes the credential worthless. */
+  readonly obtainedAt: number
   /** Of the ID-JAG that was obtained for it. */
   readonly idJagJti: string | undefined
   readonly ms: LegTimes
+  /** Only where an ID-JAG was obtained for this request. */
+  readonly quota: QuotaUse | undefined
+  /** The flight for the next credential, where this request has begun one ahead of time. */
+  readonly successor?: Promise<Result<Acquired, Refusal>>
 }
 
 export interface Credentials {
   /**
-   * The credential for a permit. `insteadOf`: one that the resource has rejected; it is dropped everywhere and replaced,
-   * at most once a minute per token. Refuses with IDP1xx, RAS1xx, UPS101 or INT101.
+   * The credential for a permit. `insteadOf`: one that the resource has rejected; it is forgotten here and replaced for
+   * everybody, at most once a minute per token. Refuses with IDP1xx, RAS1xx, UPS101 or INT101.
    */
   acquire(permit: Permit, insteadOf?: Credential): Promise<Result<Acquired, Refusal>>
 }
 
-const MAX_ENTRIES_IN_MEMORY = 5_000
+const MAX_ENTRIES_IN_MEMORY = 2_000
 /** Refreshing ahead is tried this often per token and isolate, however many requests come and however it fails. */
 const REFRESH_INTERVAL_SECONDS = 10
 
-export function createCredentials(ports: CredentialPorts, ring: KeyRing): Credentials {
-  return new TokenCache(ports, ring)
+/** `maxTtlSeconds`: no entry is used for longer, whatever it was stored with. */
+export function createCredentials(ports: CredentialPorts, ring: KeyRing, maxTtlSeconds: number): Credentials {
+  return new TokenCache(ports, ring, maxTtlSeconds)
 }
 
 type Need = Pick<TokenJob, 'rejectedEntry' | 'minRemainingSeconds'>
@@ -51,12 +59,14 @@ const ANY: Need = { rejectedEntry: undefined, minRemainingSeconds: 0 }
 class TokenCache implements Credentials {
   readonly #ports: CredentialPorts
   readonly #ring: KeyRing
+  readonly #maxTtlSeconds: number
   readonly #memory = new BoundedMap<string, Entry>(MAX_ENTRIES_IN_MEMORY)
   readonly #refreshedAt = new BoundedMap<string, NumericDate>(MAX_ENTRIES_IN_MEMORY)
 
-  constructor(ports: CredentialPorts, ring: KeyRing) {
+  constructor(ports: CredentialPorts, ring: KeyRing, maxTtlSeconds: number) {
     this.#ports = ports
     this.#ring = ring
+    this.#maxTtlSeconds = maxTtlSeconds
   }
 
   async acquire(permit: Permit, insteadOf?: Credential): Promise<Result<Acquired, Refusal>> {
@@ -66,27 +76,32 @@ class TokenCache implements Credentials {
       return this.#fly(permit, parts, { ...ANY, rejectedEntry: insteadOf.entryId })
     }
     const remembered = this.#memory.get(parts.identity)
-    if (remembered !== undefined && remembered.usableUntil > this.#ports.clock.now()) {
-      this.#refreshAhead(permit, parts, remembered)
-      return ok(acquired(remembered, 'memory'))
+    if (remembered !== undefined && this.#isAlive(remembered, permit)) {
+      return ok({ ...acquired(remembered, permit, 'memory'), ...this.#refreshAhead(permit, parts, remembered) })
     }
-    const stored = await this.#look(parts)
+    const stored = await this.#look(parts, permit)
     if (stored !== undefined) {
       this.#memory.set(parts.identity, stored)
-      this.#refreshAhead(permit, parts, stored)
-      return ok(acquired(stored, 'kv'))
+      return ok({ ...acquired(stored, permit, 'kv'), ...this.#refreshAhead(permit, parts, stored) })
     }
     return this.#fly(permit, parts, ANY)
   }
 
   /** KV, under the name of every key. Whatever is wrong there is a miss: it costs an exchange, never a request. */
-  async #look(parts: NameParts): Promise<Entry | undefined> {
+  async #look(parts: NameParts, permit: Permit): Promise<Entry | undefined> {
     for (const name of await this.#ring.names(parts)) {
       const sealed = await this.#ports.store.get(name).catch(() => undefined)
       const entry = sealed && (await this.#unseal(name, sealed, parts.identity))
-      if (entry !== undefined && entry.usableUntil > this.#ports.clock.now()) return entry
+      if (entry !== undefined && this.#isAlive(entry, permit)) return entry
     }
     return undefined
+  }
+
+  /** Neither at its end nor revoked. */
+  #isAlive(entry: Entry, permit: Permit): boolean {
+    const now = this.#ports.clock.now()
+    const within = now < entry.usableUntil && now < entry.issuedAt + this.#maxTtlSeconds
+    return within && entry.obtainedAt > permit.tokensUntil
   }
 
   async #unseal(name: string, sealed: Uint8Array<ArrayBuffer>, identity: string): Promise<Entry | undefined> {
@@ -108,6 +123,14 @@ class TokenCache implements Credentials {
       scopes,
       subjectToken: assertion.token.reveal(),
       identity,
+      place: placeOf(permit),
+      signedInAt: assertion.principal.issuedAt,
+      tokensUntil: permit.tokensUntil,
+      owner: {
+        issuer: assertion.principal.issuer,
+        user: assertion.principal.subject,
+        tenant: assertion.principal.tenant,
+      },
       ...need,
     }
     const landing = await this.#ports.flight.join(name, job).catch(() => undefined)
@@ -116,22 +139,32 @@ class TokenCache implements Credentials {
     const entry = await this.#unseal(name, landing.sealed, identity)
     if (entry === undefined)
       return err({ code: 'INT101', detail: 'the flight brought a foreign entry', retryAfterSeconds: 1 })
+    // Revoked while it was on its way, and again while its successor was: whoever asks next gets one that is not.
+    if (entry.obtainedAt <= permit.tokensUntil)
+      return err({ code: 'INT101', detail: 'revoked in flight', retryAfterSeconds: 1 })
     // A token that lives too short to be kept is still good for the requests that waited for it.
     if (entry.usableUntil > this.#ports.clock.now()) this.#memory.set(identity, entry)
-    return ok({ ...acquired(entry, landing.fresh ? 'exchange' : 'flight'), ms: landing.ms })
+    return ok({
+      ...acquired(entry, permit, landing.fresh ? 'exchange' : 'flight'),
+      ms: landing.ms,
+      quota: landing.quota,
+    })
   }
 
   /** Fetches the next token while this one is still good; the caller does not wait. */
-  #refreshAhead(permit: Permit, parts: NameParts, entry: Entry): void {
+  #refreshAhead(permit: Permit, parts: NameParts, entry: Entry): Pick<Acquired, 'successor'> {
     const now = this.#ports.clock.now()
     const last = this.#refreshedAt.get(parts.identity)
-    if (entry.refreshAt > now || (last !== undefined && now - last < REFRESH_INTERVAL_SECONDS)) return
+    if (entry.refreshAt > now || (last !== undefined && now - last < REFRESH_INTERVAL_SECONDS)) return {}
     this.#refreshedAt.set(parts.identity, now)
     const better: Need = { ...ANY, minRemainingSeconds: entry.usableUntil - now + 1 }
-    this.#ports.background(this.#fly(permit, parts, better).catch(() => undefined))
+    const successor = this.#fly(permit, parts, better)
+    this.#ports.background(successor.catch(() => undefined))
+    return { successor }
   }
 }
 
-function acquired(entry: Entry, origin: CredentialOrigin): Acquired {
-  return { credential: toCredential(entry), origin, idJagJti: entry.jti, ms: {} }
+function acquired(entry: Entry, { resource }: Permit, origin: CredentialOrigin): Acquired {
+  const { jti: idJagJti, obtainedAt } = entry
+  return { credential: toCredential(entry, resource.name), origin, obtainedAt, idJagJti, ms: {}, quota: undefined }
 }

@@ -3,7 +3,6 @@ import * as v from 'valibot'
 import { fromUtf8, toUtf8 } from '../lib/bytes.ts'
 import { numericDate, plusSeconds, type NumericDate } from '../lib/numeric-date.ts'
 import { Secret } from '../lib/secret.ts'
-import { parseJsonObject } from '../lib/strict-json.ts'
 import type { Credential, ScopeToken } from '../model.ts'
 import { isAccessToken, isScopeToken } from '../oauth/vocabulary.ts'
 
@@ -15,6 +14,8 @@ export interface Entry {
   readonly token: Secret
   readonly scopes: readonly ScopeToken[]
   readonly issuedAt: NumericDate
+  /** When the flight that obtained it took off, in milliseconds since the epoch: what a revocation compares. */
+  readonly obtainedAt: number
   /** When the token dies, or when we stop using it because of `cache.max_ttl`, whichever comes first. */
   readonly expiresAt: NumericDate
   /** `expiresAt` less a margin: a request must have time to arrive. */
@@ -53,8 +54,9 @@ export function lifetimeOf(
   return { issuedAt, expiresAt, usableUntil, refreshAt: plusSeconds(usableUntil, -Math.ceil(ahead)) }
 }
 
-export function toCredential(entry: Entry): Credential {
-  return { kind: 'bearer', entryId: entry.id, token: entry.token, scopes: entry.scopes, expiresAt: entry.expiresAt }
+/** The maker of the last proof. */
+export function toCredential({ id, token, scopes, expiresAt }: Entry, resource: string): Credential {
+  return { kind: 'bearer', resource, entryId: id, token, scopes, expiresAt } as Credential
 }
 
 const date = v.pipe(v.number(), v.finite(), v.transform(numericDate))
@@ -65,12 +67,13 @@ const token = v.pipe(
   v.transform((text) => new Secret(text)),
 )
 const storedEntry = v.strictObject({
-  v: v.literal(1),
+  v: v.literal(2),
   id: v.string(),
   identity: v.string(),
   token,
   scopes,
   issued_at: date,
+  obtained_at: v.pipe(v.number(), v.finite()),
   expires_at: date,
   usable_until: date,
   refresh_at: date,
@@ -82,12 +85,13 @@ const storedEntry = v.strictObject({
 export function encodeEntry(entry: Entry): Uint8Array<ArrayBuffer> {
   return toUtf8(
     JSON.stringify({
-      v: 1,
+      v: 2,
       id: entry.id,
       identity: entry.identity,
       token: entry.token.reveal(),
       scopes: entry.scopes,
       issued_at: entry.issuedAt,
+      obtained_at: entry.obtainedAt,
       expires_at: entry.expiresAt,
       usable_until: entry.usableUntil,
       refresh_at: entry.refreshAt,
@@ -104,10 +108,8 @@ export function encodeEntry(entry: Entry): Uint8Array<ArrayBuffer> {
 /** Undefined for whatever is not an entry of this version: it counts as a miss. */
 export function decodeEntry(bytes: Uint8Array): Entry | undefined {
   const text = fromUtf8(bytes)
-  const json = text.ok ? parseJsonObject(text.value) : text
-  if (!json.ok) return undefined
-  const stored = v.safeParse(storedEntry, json.value)
-  if (!stored.success) return undefined
+  const stored = text.ok ? v.safeParse(storedEntry, fromJson(text.value)) : undefined
+  if (!stored?.success) return undefined
   const { output } = stored
   return {
     id: output.id,
@@ -115,6 +117,7 @@ export function decodeEntry(bytes: Uint8Array): Entry | undefined {
     token: output.token,
     scopes: output.scopes,
     issuedAt: output.issued_at,
+    obtainedAt: output.obtained_at,
     expiresAt: output.expires_at,
     usableUntil: output.usable_until,
     refreshAt: output.refresh_at,
@@ -124,5 +127,14 @@ export function decodeEntry(bytes: Uint8Array): Entry | undefined {
       expiresAt: output.id_jag.expires_at,
       scopes: output.id_jag.scopes,
     },
+  }
+}
+
+/** What is unsealed was written by us; the shape is all that another version may have changed. */
+function fromJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
   }
 }

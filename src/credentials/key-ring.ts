@@ -27,6 +27,8 @@ interface RingKey {
   readonly id: Uint8Array<ArrayBuffer>
   readonly sealing: CryptoKey
   readonly naming: CryptoKey
+  /** Digests of clients and resources: as few as the configuration has, and part of every name. */
+  readonly digests: Map<string, string>
 }
 
 // Layout of a sealed value: version, key id, IV, ciphertext with tag.
@@ -106,16 +108,24 @@ async function derive(name: SecretName, secrets: Secrets): Promise<RingKey> {
     ]),
     crypto.subtle.deriveBits(parameters('key id'), material, KEY_ID_BYTES * 8),
   ])
-  return { id: new Uint8Array(id), sealing, naming }
+  return { id: new Uint8Array(id), sealing, naming, digests: new Map() }
 }
 
 async function nameUnder(key: RingKey, { user, client, resource, identity }: NameParts): Promise<string> {
   // The label keeps equal texts in different places from having equal digests.
   const parts = await Promise.all([
     hmac(key.naming, `user ${user}`),
-    hmac(key.naming, `client ${client}`),
-    hmac(key.naming, `resource ${resource}`),
+    configuredDigest(key, `client ${client}`),
+    configuredDigest(key, `resource ${resource}`),
     hmac(key.naming, `identity ${identity}`),
   ])
   return `t1.${parts.join('.')}`
+}
+
+async function configuredDigest({ naming, digests }: RingKey, text: string): Promise<string> {
+  const known = digests.get(text)
+  if (known !== undefined) return known
+  const digest = await hmac(naming, text)
+  digests.set(text, digest)
+  return digest
 }

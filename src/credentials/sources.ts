@@ -4,7 +4,7 @@ import type { Config } from '../config/config.ts'
 import { numericDate, plusSeconds } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { Secret } from '../lib/secret.ts'
-import type { Idp, IdpClient, OutboundAuth, RasClient, Resource, ScopeToken } from '../model.ts'
+import type { Connection, Idp, IdpClient, OutboundAuth, RasClient, Resource, ScopeToken } from '../model.ts'
 import { createClientAuth } from '../oauth/client-auth.ts'
 import { exchangeForIdJag, redeemIdJag, type AccessToken, type IdJag, type LegEndpoint } from '../oauth/legs.ts'
 import type { Discovery } from '../oauth/metadata.ts'
@@ -15,14 +15,19 @@ import type {
   Fetch,
   KeptEntry,
   LegTimes,
+  QuotaUse,
+  Registry,
   Secrets,
   TokenJob,
   TokenStore,
   TokenWork,
 } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
+import { judgeStanding, type Revocations } from '../revocation/revocation.ts'
 import { decodeEntry, encodeEntry, lifetimeOf, type Entry } from './entry.ts'
 import type { KeyRing } from './key-ring.ts'
+import { createCircuits, memoryOf, reserve, type Circuits } from './limits.ts'
+import { placeFor, rasClientFor } from './token-key.ts'
 
 export interface SourcePorts {
   readonly fetch: Fetch
@@ -31,12 +36,16 @@ export interface SourcePorts {
   readonly secrets: Secrets
   readonly store: TokenStore
   readonly discovery: Discovery
+  readonly registry: Registry
+  readonly revocations: Revocations
 }
 
 /** KV takes no entry that lives shorter; such tokens stay with the flight and in memory. */
 const KV_FLOOR_SECONDS = 60
 /** An ID-JAG is presented again only if it will still be valid on arrival. */
 const ID_JAG_MARGIN_SECONDS = 10
+/** What callers are told while a circuit is open; about its longest pause. */
+const OPEN_RETRY_SECONDS = 4
 
 interface Task {
   readonly job: TokenJob
@@ -48,14 +57,27 @@ interface Task {
 }
 
 export function createTokenWork(config: Config, ports: SourcePorts, ring: KeyRing): TokenWork {
+  const tools: Tools = { ...ports, config, ring, circuits: createCircuits(ports.clock) }
   return async (job, kept) => {
+    // What is revoked while the legs are under way must not come out of them alive: the time of the take-off counts.
+    const obtainedAt = ports.clock.epochMillis()
     const ms: { exchange?: number; redeem?: number } = {}
     const task = resolve(config, job)
-    if (!task.ok) return { refusal: task.error, ms }
-    const token = await fetchToken(task.value, await reusableIdJag(task.value, kept, ports.clock, ring), ports, ms)
-    if (!token.ok) return { refusal: token.error, ms }
-    return { kept: await keep(token.value, task.value, config, ports, ring), ms }
+    if (!task.ok) return refused(task.error, ms)
+    const standing = await checkStanding(task.value, tools)
+    if (!standing.ok) return refused(standing.error, ms)
+    const fetched = await fetchToken(task.value, kept, tools, ms)
+    if (!fetched.ok) return refused(fetched.error, ms)
+    const entry = await keep(fetched.value, task.value, obtainedAt, tools)
+    const { quota } = fetched.value
+    return quota === undefined ? { kept: entry, ms } : { kept: entry, ms, quota }
   }
+}
+
+interface Tools extends SourcePorts {
+  readonly config: Config
+  readonly ring: KeyRing
+  readonly circuits: Circuits
 }
 
 /** Names to objects. A flight may run a deployment that is a little older or newer than its caller's. */
@@ -65,66 +87,118 @@ function resolve(config: Config, job: TokenJob): Result<Task, Refusal> {
   const resource = config.resources.get(job.resource)
   const scopes = job.scopes.filter((scope) => isScopeToken(scope))
   if (idp === undefined || idpClient === undefined || resource === undefined || scopes.length !== job.scopes.length) {
-    return err({ code: 'INT101', detail: 'the flight has another configuration', retryAfterSeconds: 1 })
+    return anotherConfiguration()
   }
+  // Otherwise the new configuration's entry would hold a token of the old one's server.
+  if (placeFor(idp.issuer, idpClient, resource, job.caller) !== job.place) return anotherConfiguration()
   return ok({
     job,
     idp,
     idpClient,
     resource,
     scopes,
-    rasClient: resource.clientsByCaller.get(job.caller) ?? resource.client,
+    rasClient: rasClientFor(resource, job.caller),
   })
+}
+
+function anotherConfiguration(): Result<never, Refusal> {
+  return err({ code: 'INT101', detail: 'the flight has another configuration', retryAfterSeconds: 1 })
+}
+
+/**
+ * Whether the sign-in still stands, asked of the log itself: nothing new is obtained on what an isolate knew some seconds
+ * ago. What is refused here is what policy would refuse as soon as the isolate has heard.
+ */
+async function checkStanding({ job }: Task, { revocations, clock }: Tools): Promise<Result<undefined, Refusal>> {
+  const revoked = await revocations.latest()
+  if (!revoked.ok) return revoked
+  const subject = { idp: job.idp, user: job.owner.user, client: job.caller, resource: job.resource }
+  const standing = judgeStanding(revoked.value.standingOf(subject, clock.epochMillis()), job.signedInAt)
+  return standing.ok ? ok(undefined) : standing
 }
 
 interface Fetched {
   readonly token: AccessToken
   readonly idJag: IdJag
+  readonly quota: QuotaUse | undefined
 }
+
+type Times = { exchange?: number; redeem?: number }
 
 async function fetchToken(
   task: Task,
-  reusable: IdJag | undefined,
-  ports: SourcePorts,
-  ms: { exchange?: number; redeem?: number },
+  kept: KeptEntry | undefined,
+  tools: Tools,
+  ms: Times,
 ): Promise<Result<Fetched, Refusal>> {
-  const { resource, rasClient } = task
-  const server = resource.authorizationServer
-  const ras = await legEndpoint(server, rasClient, 'RAS', ports)
-  if (!ras.ok) return err({ ...ras.error, name: resource.name })
-
-  const idJag =
-    reusable === undefined ? await timed(ports.clock, ms, 'exchange', () => exchange(task, ports)) : ok(reusable)
-  if (!idJag.ok) return err({ ...idJag.error, name: resource.name })
-
-  const token = await timed(ports.clock, ms, 'redeem', () =>
-    redeemIdJag(ports.fetch, {
+  const { name, authorizationServer: server } = task.resource
+  // The RAS is looked at first, its circuit too: an ID-JAG that cannot be redeemed would be paid for in vain.
+  const ras = await legEndpoint(server, task.rasClient, 'RAS', tools)
+  if (!ras.ok) return err({ ...ras.error, name })
+  const circuit = `RAS ${server.issuer}`
+  if (!tools.circuits.admits(circuit)) return err({ ...open('RAS112'), name })
+  const reusable = await reusableIdJag(task, kept, tools)
+  const obtained =
+    reusable === undefined ? await obtainIdJag(task, tools, ms) : ok({ idJag: reusable, quota: undefined })
+  if (!obtained.ok) return err({ ...obtained.error, name })
+  const { idJag, quota } = obtained.value
+  const redeem = (): Promise<Result<AccessToken, Refusal>> =>
+    redeemIdJag(tools.fetch, {
       ras: ras.value,
-      idJag: idJag.value,
-      resource: resource.resource,
+      idJag,
+      resource: task.resource.resource,
       sendScope: server.quirks.sendScope === 'same',
       sendResource: server.quirks.sendResource,
-    }),
-  )
-  if (token.ok) return ok({ token: token.value, idJag: idJag.value })
+    })
+  const token = await timed(tools.clock, ms, 'redeem', redeem)
+  tools.circuits.report(circuit, token)
+  if (token.ok) return ok({ token: token.value, idJag, quota })
   // An ID-JAG that was redeemed before may have been withdrawn since; a new one is asked for, once (D-10).
-  if (reusable !== undefined && token.error.code === 'RAS101') return fetchToken(task, undefined, ports, ms)
-  return err({ ...token.error, name: resource.name })
+  if (reusable !== undefined && token.error.code === 'RAS101') return fetchToken(task, undefined, tools, ms)
+  return err({ ...token.error, name })
 }
 
-async function exchange(task: Task, ports: SourcePorts): Promise<Result<IdJag, Refusal>> {
-  const { idp, idpClient, resource, job } = task
-  const endpoint = await legEndpoint(idp, idpClient, 'IDP', ports)
+interface Obtained {
+  readonly idJag: IdJag
+  readonly quota: QuotaUse | undefined
+}
+
+async function obtainIdJag(task: Task, tools: Tools, ms: Times): Promise<Result<Obtained, Refusal>> {
+  const { idp, job, resource } = task
+  const endpoint = await legEndpoint(idp, task.idpClient, 'IDP', tools)
   if (!endpoint.ok) return endpoint
-  return exchangeForIdJag(ports.fetch, {
-    idp: endpoint.value,
-    subjectToken: new Secret(job.subjectToken),
-    audience: resource.authorizationServer.issuer,
-    rasClientId: task.rasClient.id,
-    resource: resource.resource,
-    scopes: task.scopes,
-    now: ports.clock.now(),
-  })
+  const circuit = `IDP ${idp.issuer}`
+  if (!tools.circuits.admits(circuit)) return err(open('IDP112'))
+  const place = await reserve(
+    { idp: idp.name, user: job.owner.user, resource: resource.name },
+    tools.config.quota,
+    tools,
+  )
+  if (!place.ok) return place
+  const exchange = (): Promise<Result<IdJag, Refusal>> =>
+    exchangeForIdJag(tools.fetch, {
+      idp: endpoint.value,
+      subjectToken: new Secret(job.subjectToken),
+      audience: resource.authorizationServer.issuer,
+      rasClientId: task.rasClient.id,
+      resource: resource.resource,
+      scopes: task.scopes,
+      now: tools.clock.now(),
+    })
+  const idJag = await timed(tools.clock, ms, 'exchange', exchange)
+  tools.circuits.report(circuit, idJag)
+  if (idJag.ok) return ok({ idJag: idJag.value, quota: place.value.quota })
+  place.value.release()
+  return idJag
+}
+
+function open(code: 'IDP112' | 'RAS112'): Refusal {
+  return { code, detail: 'the circuit is open', retryAfterSeconds: OPEN_RETRY_SECONDS }
+}
+
+function refused(refusal: Refusal, ms: Times): Awaited<ReturnType<TokenWork>> {
+  const remember = memoryOf(refusal)
+  return remember === undefined ? { refusal, ms } : { refusal, ms, remember }
 }
 
 /** Whom to talk to: the configured endpoint, or the one the server's own metadata names (A-1). */
@@ -161,10 +235,11 @@ async function timed<T>(
 async function reusableIdJag(
   { job, resource }: Task,
   kept: KeptEntry | undefined,
-  clock: Clock,
-  ring: KeyRing,
+  { ring, clock }: Tools,
 ): Promise<IdJag | undefined> {
-  if (kept === undefined || !resource.authorizationServer.quirks.idJagReuse) return undefined
+  // What was revoked is not the root of anything new either.
+  if (kept === undefined || kept.obtainedAt <= job.tokensUntil) return undefined
+  if (!resource.authorizationServer.quirks.idJagReuse) return undefined
   const plain = await ring.open(job.name, kept.sealed)
   const entry = plain && decodeEntry(plain)
   if (entry?.idJag === undefined || entry.identity !== job.identity) return undefined
@@ -174,12 +249,11 @@ async function reusableIdJag(
 
 async function keep(
   { token, idJag }: Fetched,
-  { job, resource }: Task,
-  config: Config,
-  ports: SourcePorts,
-  ring: KeyRing,
+  { job, resource, idp, scopes }: Task,
+  obtainedAt: number,
+  { config, ring, clock, store, registry, background }: Tools,
 ): Promise<KeptEntry> {
-  const now = ports.clock.now()
+  const now = clock.now()
   const reusable = resource.authorizationServer.quirks.idJagReuse && idJag.expiresAt !== undefined
   const entry: Entry = {
     id: crypto.randomUUID(),
@@ -187,15 +261,31 @@ async function keep(
     token: token.token,
     scopes: token.scopes,
     ...lifetimeOf(now, token.lifetimeSeconds, config.cache),
+    obtainedAt,
     jti: idJag.jti,
     idJag: reusable
       ? { token: idJag.token, expiresAt: numericDate(idJag.expiresAt ?? 0), scopes: idJag.scopes }
       : undefined,
   }
   const sealed = await ring.seal(job.name, encodeEntry(entry))
+  // The answer waits for neither of these: a failed write costs one exchange later, or a line in a list, not an error now.
   if (entry.usableUntil >= plusSeconds(now, KV_FLOOR_SECONDS)) {
-    // The answer does not wait for KV, and a failed write costs one exchange later, not an error now.
-    ports.background(ports.store.put(job.name, sealed, entry.usableUntil).catch(() => undefined))
+    background(store.put(job.name, sealed, entry.usableUntil).catch(() => undefined))
   }
-  return { id: entry.id, sealed, usableUntil: entry.usableUntil }
+  const connection: Connection = {
+    name: job.name,
+    idp: idp.name,
+    ...job.owner,
+    client: job.caller,
+    resource: resource.name,
+    scopes,
+    // As a revocation counts: by the take-off.
+    firstIssuedAt: numericDate(obtainedAt / 1000),
+    lastIssuedAt: numericDate(obtainedAt / 1000),
+    expiresAt: entry.expiresAt,
+    count: 1,
+    idJagJti: idJag.jti,
+  }
+  background(registry.record(connection).catch(() => undefined))
+  return { id: entry.id, sealed, usableUntil: entry.usableUntil, obtainedAt }
 }

@@ -1,15 +1,30 @@
 // The identity of a token: everything that changes it, and nothing else. User, client and resource alone would let a
 // narrow request receive a broad token; the subject token itself would make every new login cold and cost quota (F-10).
 import { encodeFields } from '../lib/digest.ts'
-import type { Permit, RasClient } from '../model.ts'
+import type { IdpClient, Issuer, Permit, RasClient, Resource } from '../model.ts'
 import type { NameParts } from './key-ring.ts'
 
 /** Raised when the meaning of an entry changes; entries of other epochs are misses. */
-const EPOCH = '1'
+const EPOCH = '2'
 
-/** Our registration at the RAS for this caller. */
-export function rasClientFor({ resource, assertion }: Permit): RasClient {
-  return resource.clientsByCaller.get(assertion.caller.name) ?? resource.client
+/** Our registration at the RAS for a caller. */
+export function rasClientFor(resource: Resource, caller: string): RasClient {
+  return resource.clientsByCaller.get(caller) ?? resource.client
+}
+
+/**
+ * Where a token comes from, by everything of the configuration that decides it. The flight computes it again from its own
+ * configuration: during a deployment that may be another one than its caller's.
+ */
+export function placeFor(issuer: Issuer, idpClient: IdpClient, resource: Resource, caller: string): string {
+  const { authorizationServer: server } = resource
+  const { sendScope, sendResource } = server.quirks
+  const target = encodeFields([resource.name, server.issuer, resource.resource, sendScope, String(sendResource)])
+  return encodeFields([issuer, idpClient.ref, idpClient.id, rasClientFor(resource, caller).id, target])
+}
+
+export function placeOf({ assertion, resource }: Permit): string {
+  return placeFor(assertion.principal.issuer, assertion.idpClient, resource, assertion.caller.name)
 }
 
 /** Injective: two permits give the same texts only if a token of the one is a token of the other. */
@@ -18,20 +33,6 @@ export function nameParts(permit: Permit): NameParts {
   const { issuer, tenant, subject } = assertion.principal
   const user = encodeFields([issuer, tenant, subject])
   const client = encodeFields([assertion.caller.name])
-  const target = encodeFields([resource.name, resource.authorizationServer.issuer, resource.resource])
-  return {
-    user,
-    client,
-    resource: target,
-    identity: encodeFields([
-      EPOCH,
-      user,
-      client,
-      target,
-      assertion.idpClient.ref,
-      assertion.idpClient.id,
-      rasClientFor(permit).id,
-      scopes,
-    ]),
-  }
+  const target = encodeFields([resource.name])
+  return { user, client, resource: target, identity: encodeFields([EPOCH, user, client, placeOf(permit), scopes]) }
 }

@@ -3,14 +3,18 @@
 import type { Facts } from '../audit/audit.ts'
 import type { Acquired, Credentials } from '../credentials/credentials.ts'
 import type { Identity } from '../identity/identity.ts'
+import { readLimited } from '../lib/limited-body.ts'
 import { err, ok, type Result } from '../lib/result.ts'
+import { UNFORWARDED_METHODS } from '../lib/http-methods.ts'
 import { parseStrictPath } from '../lib/strict-path.ts'
-import type { Permit, Resource } from '../model.ts'
+import type { TraceContext } from '../lib/trace-context.ts'
+import type { Action, Credential, Permit, Resource, VerifiedAssertion } from '../model.ts'
 import { parseWwwAuthenticate, toWwwAuthenticate } from '../oauth/challenge.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock, Forward } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
-import { forward, hasBody, type Outbound } from './forward.ts'
+import type { Revocations } from '../revocation/revocation.ts'
+import { forward, type Outbound } from './forward.ts'
 import { cleanResponseHeaders } from './headers.ts'
 import type { Route } from './routes.ts'
 
@@ -19,6 +23,7 @@ export { createRoutes, type Route, type Routes } from './routes.ts'
 export interface GatewayPorts {
   readonly identity: Identity
   readonly policy: Policy
+  readonly revocations: Revocations
   readonly credentials: Credentials
   readonly fetch: Forward
   readonly clock: Clock
@@ -26,18 +31,18 @@ export interface GatewayPorts {
 
 export interface Gateway {
   /** Forwards one request. Facts are noted for the auditor. */
-  handle(request: Request, route: Route, traceparent: string, facts: Facts): Promise<Result<Response, Refusal>>
+  handle(request: Request, route: Route, trace: TraceContext, facts: Facts): Promise<Result<Response, Refusal>>
 }
 
 export function createGateway(ports: GatewayPorts): Gateway {
-  return { handle: (request, route, traceparent, facts) => handle(ports, request, route, traceparent, facts) }
+  return { handle: (request, route, trace, facts) => handle(ports, request, route, trace, facts) }
 }
 
 async function handle(
   ports: GatewayPorts,
   request: Request,
   route: Route,
-  traceparent: string,
+  trace: TraceContext,
   facts: Facts,
 ): Promise<Result<Response, Refusal>> {
   facts.resource = route.resource
@@ -49,27 +54,57 @@ async function handle(
   if (!assertion.ok) return assertion
   facts.assertion = assertion.value
 
-  const permit = ports.policy.decide(assertion.value, route.resource, { kind: 'http', method: request.method, path })
+  const question: Question = {
+    assertion: assertion.value,
+    resource: route.resource,
+    action: { kind: 'http', method: request.method, path },
+  }
+  const permit = await decide(ports, question)
   if (!permit.ok) return permit
   facts.permit = permit.value
 
-  const acquired = await ports.credentials.acquire(permit.value)
+  const acquired = await landed(ports, question, ports.credentials.acquire(permit.value))
   if (!acquired.ok) return acquired
   note(facts, acquired.value)
 
   const { resource, proxy } = route
-  const outbound: Outbound = {
-    request,
-    resource,
-    proxy,
-    upgrade,
-    traceparent,
-    target: proxy.upstream + route.rest + route.search,
-  }
+  const body = await keepBody(request, proxy.replayMaxBytes, acquired.value.origin)
+  if (!body.ok) return body
+  const target = proxy.upstream + route.rest + route.search
+  const outbound: Outbound = { request, body: body.value, resource, proxy, upgrade, trace, target }
   const start = ports.clock.millis()
-  const response = await send(ports, outbound, permit.value, acquired.value, facts)
+  const response = await send(ports, outbound, question, permit.value, acquired.value, facts)
   facts.upstreamMs = ports.clock.millis() - start
-  return response.ok ? ok(toAnswer(response.value, outbound)) : response
+  return response.ok ? toAnswer(response.value, outbound) : response
+}
+
+interface Question {
+  readonly assertion: VerifiedAssertion
+  readonly resource: Resource
+  readonly action: Action
+}
+
+/** What holds now. A permit ages as what is revoked goes on. */
+async function decide(
+  { revocations, policy, clock }: GatewayPorts,
+  { assertion, resource, action }: Question,
+): Promise<Result<Permit, Refusal>> {
+  const revoked = await revocations.current()
+  return revoked.ok ? policy.decide(assertion, resource, action, revoked.value, clock.epochMillis()) : revoked
+}
+
+/** A flight takes its time: who is cut off meanwhile does not get what it brings. */
+async function landed(
+  ports: GatewayPorts,
+  question: Question,
+  flight: Promise<Result<Acquired, Refusal>>,
+): Promise<Result<Acquired, Refusal>> {
+  const acquired = await flight
+  if (!acquired.ok || acquired.value.origin === 'memory' || acquired.value.origin === 'kv') return acquired
+  const still = await decide(ports, question)
+  if (!still.ok) return still
+  if (acquired.value.obtainedAt > still.value.tokensUntil) return acquired
+  return err({ code: 'INT101', detail: 'revoked in flight', retryAfterSeconds: 1 })
 }
 
 interface WantedRequest {
@@ -78,67 +113,134 @@ interface WantedRequest {
   readonly upgrade: boolean
 }
 
-/** What can be refused without knowing who asks. Refuses with CLI100, CLI109, CLI113 or CLI114. */
+/** What can be refused without knowing who asks. Refuses with CLI100, CLI109, CLI110 or CLI113 to CLI115. */
 function readRequest(request: Request, route: Route): Result<WantedRequest, Refusal> {
+  const { method } = request
+  if (UNFORWARDED_METHODS.has(method)) return err({ code: 'CLI110' })
   const path = parseStrictPath(route.rest)
   if (!path.ok) return err({ code: 'CLI109' })
   // E-9: a token in a URL ends up in logs, and here it would travel on to the upstream.
-  if (/[?&]access_token=/i.test(route.search)) return err({ code: 'CLI100', detail: 'a token in the query string' })
+  if (hasAccessToken(route.search)) return err({ code: 'CLI100', detail: 'a token in the query string' })
   if (request.headers.has('dpop')) return err({ code: 'CLI114' })
+  // The platform sends neither with a body, and would fail on it.
+  const bodiless = method === 'GET' || method === 'HEAD'
+  if (bodiless && request.body !== null && request.headers.get('content-length') !== '0') return err({ code: 'CLI115' })
   const upgrade = request.headers.get('upgrade')
   if (upgrade === null) return ok({ path: path.value, upgrade: false })
-  if (!route.proxy.webSocket || upgrade.toLowerCase() !== 'websocket') return err({ code: 'CLI113' })
+  const isWebSocket = method === 'GET' && upgrade.toLowerCase() === 'websocket'
+  if (!route.proxy.webSocket || !isWebSocket) return err({ code: 'CLI113' })
   return ok({ path: path.value, upgrade: true })
 }
 
+function hasAccessToken(search: string): boolean {
+  return search !== '' && [...new URLSearchParams(search).keys()].some((name) => name.toLowerCase() === 'access_token')
+}
+
 /**
- * Sends, and where the resource rejects the token: one new token, one replay. A token that has only just been issued is not
+ * Sends, and where another token would help: one new token, one replay. A token that this very request has obtained is not
  * renewed: the next one would be rejected too, and would cost quota. One that came from the flight can be as old as any:
  * the flight keeps the last entry, for those who do not see it in KV.
  */
 async function send(
   ports: GatewayPorts,
   outbound: Outbound,
+  question: Question,
   permit: Permit,
   acquired: Acquired,
   facts: Facts,
 ): Promise<Result<Response, Refusal>> {
-  const { request, resource } = outbound
+  const { name } = outbound.resource
   const first = await forward(ports.fetch, outbound, acquired.credential)
-  if (!first.ok || first.value.status !== 401) return first
-  const stepUp = stepUpOf(first.value, resource)
+  if (!first.ok) return first
+  const verdict = judge(first.value, permit, acquired.credential)
+  if (verdict === 'fine') return first
+  if (verdict === 'login_wanted') return refuseForLogin(first.value, name)
+  const renewed =
+    acquired.origin === 'exchange' ? err<Refusal>({ code: 'UPS101', name }) : await renew(ports, question, acquired)
+  // A missing scope is the resource's own answer, and stays it where no better token can be had.
+  if (!renewed.ok && verdict === 'scope_missing') return first
   await first.value.body?.cancel()
-  if (stepUp !== undefined) return err(stepUp)
-  if (acquired.origin === 'exchange') return err({ code: 'UPS101', name: resource.name })
-
-  const renewed = await ports.credentials.acquire(permit, acquired.credential)
   if (!renewed.ok) return renewed
   note(facts, renewed.value)
   // A body that has been streamed away cannot be sent twice.
-  if (hasBody(request)) return err({ code: 'UPS102', name: resource.name, retryAfterSeconds: 1 })
+  if (outbound.body instanceof ReadableStream) return err({ code: 'UPS102', name, retryAfterSeconds: 1 })
   const second = await forward(ports.fetch, outbound, renewed.value.credential)
   if (!second.ok || second.value.status !== 401) return second
+  if (judge(second.value, permit, renewed.value.credential) === 'login_wanted')
+    return refuseForLogin(second.value, name)
   await second.value.body?.cancel()
-  return err({ code: 'UPS101', name: resource.name })
+  return err({ code: 'UPS101', name })
+}
+
+/**
+ * The upstream may have taken long to reject the token: nobody gets another on what was decided before that. Where this
+ * request has begun to fetch the next one already, that is its one renewal, however it ends.
+ */
+async function renew(
+  ports: GatewayPorts,
+  question: Question,
+  { credential, successor }: Acquired,
+): Promise<Result<Acquired, Refusal>> {
+  const permit = await decide(ports, question)
+  if (!permit.ok) return permit
+  return landed(ports, question, successor ?? ports.credentials.acquire(permit.value, credential))
+}
+
+/**
+ * What the resource thinks of the token. A wider one is worth a try only for scopes that policy allows and that the token
+ * in hand does not have: the authorization server granted less than was asked when it was issued.
+ */
+function judge(
+  response: Response,
+  permit: Permit,
+  credential: Credential,
+): 'fine' | 'token_rejected' | 'scope_missing' | 'login_wanted' {
+  if (response.status !== 401 && response.status !== 403) return 'fine'
+  const { error, scopes } = parseWwwAuthenticate(response.headers.get('www-authenticate'))
+  if (response.status === 401) return error === 'insufficient_user_authentication' ? 'login_wanted' : 'token_rejected'
+  if (error !== 'insufficient_scope' || scopes.length === 0) return 'fine'
+  const allowed = new Set<string>(permit.scopes)
+  const granted = new Set<string>(credential.scopes)
+  const canGrow = scopes.every((scope) => allowed.has(scope)) && scopes.some((scope) => !granted.has(scope))
+  return canGrow ? 'scope_missing' : 'fine'
 }
 
 /** RFC 9470: no new token of the same login will help; the caller must hear of it. */
-function stepUpOf(response: Response, resource: Resource): Refusal | undefined {
-  const { error, acrValues, maxAgeSeconds } = parseWwwAuthenticate(response.headers.get('www-authenticate'))
-  if (error !== 'insufficient_user_authentication') return undefined
-  return {
-    code: 'UPS103',
-    name: resource.name,
-    stepUp: {
-      ...(acrValues === undefined ? {} : { acrValues }),
-      ...(maxAgeSeconds === undefined ? {} : { maxAgeSeconds }),
-    },
+async function refuseForLogin(response: Response, name: string): Promise<Result<Response, Refusal>> {
+  const { acrValues, maxAgeSeconds } = parseWwwAuthenticate(response.headers.get('www-authenticate'))
+  await response.body?.cancel()
+  const stepUp = {
+    ...(acrValues === undefined ? {} : { acrValues }),
+    ...(maxAgeSeconds === undefined ? {} : { maxAgeSeconds }),
   }
+  return err({ code: 'UPS103', name, stepUp })
+}
+
+/**
+ * Small bodies are kept until the upstream has taken the token; larger ones, and those that do not say how large they are,
+ * stream through and cannot be sent again. Refuses with CLI100 where the caller breaks off.
+ */
+async function keepBody(
+  request: Request,
+  maxBytes: number,
+  origin: Acquired['origin'],
+): Promise<Result<Outbound['body'], Refusal>> {
+  const length = Number(request.headers.get('content-length') ?? Number.NaN)
+  // A POST of no bytes comes with a body, too.
+  if (length === 0) return ok(null)
+  // A token that has only just been issued will not be renewed, so nothing will be sent again.
+  if (request.body === null || origin === 'exchange' || !(length <= maxBytes)) return ok(request.body)
+  const body = await readLimited(request.body, maxBytes)
+  return body.ok ? body : err({ code: 'CLI100', detail: `body ${body.error}` })
 }
 
 /** The upstream's answer as the caller may see it: its challenge replaced by ours, which names our metadata (E-3). */
-function toAnswer(upstream: Response, { proxy, target }: Outbound): Response {
-  const foreign = upstream.status === 403 ? parseWwwAuthenticate(upstream.headers.get('www-authenticate')) : undefined
+function toAnswer(upstream: Response, { resource, proxy, target, upgrade }: Outbound): Result<Response, Refusal> {
+  const { status } = upstream
+  // Nothing that a response can be made of (RFC 9110 section 15), or a switch of protocols that nobody asked for.
+  if (status > 599 || (status < 200 && !(status === 101 && upgrade)))
+    return err({ code: 'UPS109', name: resource.name })
+  const foreign = status === 403 ? parseWwwAuthenticate(upstream.headers.get('www-authenticate')) : undefined
   // The same constructor keeps status, streamed body, content encoding and an accepted WebSocket.
   const response = new Response(upstream.body, upstream)
   cleanResponseHeaders(response.headers, proxy, target)
@@ -147,9 +249,9 @@ function toAnswer(upstream: Response, { proxy, target }: Outbound): Response {
     const challenge = { error: 'insufficient_scope' as const, scopes, resourceMetadata: proxy.metadataUrl }
     response.headers.set('www-authenticate', toWwwAuthenticate(challenge))
   }
-  return response
+  return ok(response)
 }
 
-function note(facts: Facts, { credential, origin, idJagJti, ms }: Acquired): void {
-  facts.credential = { origin, idJagJti, ms, expiresAt: credential.expiresAt, scopes: credential.scopes }
+function note(facts: Facts, { credential, origin, idJagJti, ms, quota }: Acquired): void {
+  facts.credential = { origin, idJagJti, ms, quota, expiresAt: credential.expiresAt, scopes: credential.scopes }
 }

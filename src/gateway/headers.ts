@@ -63,22 +63,29 @@ const RESPONSE_HEADERS_DROPPED = [
   'clear-site-data',
   'cloudflare-cdn-cache-control',
   'connection',
+  'content-location',
   'keep-alive',
   'nel',
   'proxy-authenticate',
   'proxy-authentication-info',
   'proxy-status',
+  'refresh',
   'report-to',
   'service-worker-allowed',
   'set-cookie',
+  'set-cookie2',
+  'set-login',
+  'sourcemap',
+  'speculation-rules',
   'strict-transport-security',
   'surrogate-control',
   'trailer',
   'www-authenticate',
+  'x-accel-redirect',
 ] as const
 
 // With a list of fields (`private="x"`) they are about these fields alone (RFC 9111 section 5.2.2).
-const SHARED_CACHING = /(?:^|,)\s*(?:private|no-store|no-cache)\s*(?:,|$)/i
+const SHARED_CACHING = /(?:^|,)\s*(?:private|no-store)\s*(?:,|$)/i
 
 /** Cleans the headers of an upstream's answer in place. `target` is the URL it answered for. */
 export function cleanResponseHeaders(headers: Headers, proxy: Proxy, target: string): void {

@@ -33,7 +33,8 @@ export function createRoutes(resources: Iterable<Resource>): Routes {
   }
   return {
     byHost(url) {
-      if (hosts.size === 0) return undefined
+      // A Host header need not be a host.
+      if (hosts.size === 0 || !URL.canParse(url)) return undefined
       const target = hosts.get(new URL(url).hostname)
       return target && { ...target, ...split(url) }
     },

@@ -6,6 +6,7 @@ import { equalSecrets } from '../lib/digest.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import type { CallingClient, InboundAuth } from '../model.ts'
 import type { Secrets } from '../ports.ts'
+import { CLIENT_ASSERTION_TYPE } from '../oauth/vocabulary.ts'
 import type { Refusal } from '../refusal.ts'
 import { verifyClientAssertion, type AssertionRules } from './client-assertion.ts'
 
@@ -28,8 +29,6 @@ export interface ProvenClient {
   readonly name: string
   readonly method: InboundAuth['method']
 }
-
-const JWT_BEARER = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 
 /** One way to read what was presented: who, and by which secret. */
 interface Reading {
@@ -106,7 +105,7 @@ function readPresented({ authorization, form }: TokenRequestHead): Result<Presen
       : ok({ method: 'client_secret_post', reading: { id, secret } })
   }
   if (!asserted) return refuse('no client authentication')
-  if (assertionType !== JWT_BEARER) return refuse('a client_assertion_type other than jwt-bearer')
+  if (assertionType !== CLIENT_ASSERTION_TYPE) return refuse('a client_assertion_type other than jwt-bearer')
   return assertion === undefined ? refuse('no client_assertion') : ok({ method: 'private_key_jwt', assertion })
 }
 

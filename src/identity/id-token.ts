@@ -1,7 +1,7 @@
 // ID tokens (OpenID Connect Core section 3.1.3.7), as assertions of who the user is. One validator for this one kind of
 // token: everything else an identity provider signs with the same keys is refused (RFC 8725 sections 3.11 and 3.12).
 import { err, ok, type Result } from '../lib/result.ts'
-import type { JsonObject } from '../lib/strict-json.ts'
+import { isObject, type JsonObject } from '../lib/strict-json.ts'
 import { numericDate } from '../lib/numeric-date.ts'
 import type { Idp, IdpClient, Principal } from '../model.ts'
 import type { Refusal, RefusalCode } from '../refusal.ts'
@@ -78,13 +78,12 @@ export async function verifyIdToken(
   if (!client.ok) return client
   const lifetime = checkLifetime(claims, trusted.idp, now())
   if (!lifetime.ok) return lifetime
-  const { exp, usable } = lifetime.value
-  const principal = readPrincipal(claims, trusted.idp, exp)
+  const principal = readPrincipal(claims, trusted.idp, lifetime.value)
   if (!principal.ok) return principal
   return ok({
     principal: principal.value,
     idpClient: client.value,
-    usable,
+    usable: lifetime.value.usable,
     keyFreshUntilMs: signed.value.freshUntilMs,
   })
 }
@@ -138,6 +137,7 @@ function chooseClient(claims: JsonObject, { clientsById }: TrustedIdp): Result<I
 }
 
 interface Lifetime {
+  readonly iat: number
   readonly exp: number
   readonly usable: IdToken['usable']
 }
@@ -155,17 +155,17 @@ function checkLifetime(claims: JsonObject, idp: Idp, now: number): Result<Lifeti
   if (now >= tooOldAt)
     return refuse('TOK106', `issued ${Math.ceil(now - iat)} s ago, allowed are ${idp.idToken.maxAgeSeconds}`)
   const usable = { from: Math.max(iat, nbf ?? 0) - SKEW_SECONDS, until: Math.min(exp + SKEW_SECONDS, tooOldAt) }
-  return ok({ exp, usable })
+  return ok({ exp, iat, usable })
 }
 
 /** Issuer, tenant and subject identify; e-mail addresses and names never do. */
-function readPrincipal(claims: JsonObject, idp: Idp, exp: number): Result<Principal, Refusal> {
+function readPrincipal(claims: JsonObject, idp: Idp, { iat, exp }: Lifetime): Result<Principal, Refusal> {
   const subject = identifierOf(claims['sub'])
   if (subject === undefined) return refuse('TOK101', 'sub is not an identifier')
   const tenant = readTenant(claims, idp)
   if (!tenant.ok) return tenant
   const groups = readGroups(claims, idp)
-  if (groups === undefined) return refuse('TOK101', 'the groups claim is not a list of strings')
+  if (groups === undefined) return refuse('TOK101', 'the groups claim is not a list of strings, or not in the token')
   const authTime = timeOf(claims['auth_time'])
   if (authTime === undefined && claims['auth_time'] !== undefined)
     return refuse('TOK101', 'auth_time is not a NumericDate')
@@ -177,6 +177,7 @@ function readPrincipal(claims: JsonObject, idp: Idp, exp: number): Result<Princi
     groups,
     acr: isText(claims['acr']) ? claims['acr'] : undefined,
     authTime: authTime === undefined ? undefined : numericDate(authTime),
+    issuedAt: numericDate(iat),
     expiresAt: numericDate(exp),
   })
 }
@@ -190,12 +191,21 @@ function readTenant(claims: JsonObject, { claims: names, tenants }: Idp): Result
   return tenants.has(tenant) ? ok(tenant) : refuse('TOK107', 'a tenant that is not listed')
 }
 
-/** A malformed list is refused, not read as empty: a rule that denies a group would otherwise pass its members. */
+/**
+ * A malformed list is refused, not read as empty: a rule that denies a group would otherwise pass its members. So is a list
+ * that stands elsewhere because it is too long for the token (OpenID Connect Core section 5.6.2; Entra ID's overage).
+ */
 function readGroups(claims: JsonObject, { claims: names }: Idp): readonly string[] | undefined {
   const claimed = names.groups === undefined ? undefined : claimOf(claims, names.groups)
-  if (claimed === undefined) return []
+  if (claimed === undefined) return isElsewhere(claims, names.groups) ? undefined : []
   const list: readonly unknown[] = Array.isArray(claimed) ? claimed : [claimed]
   return list.every(isText) ? list : undefined
+}
+
+function isElsewhere(claims: JsonObject, name: string | undefined): boolean {
+  if (name === undefined) return false
+  const names = claimOf(claims, '_claim_names')
+  return claimOf(claims, 'hasgroups') === true || (isObject(names) && Object.hasOwn(names, name))
 }
 
 function refuse(code: RefusalCode, detail: string): Result<never, Refusal> {

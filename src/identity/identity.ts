@@ -4,10 +4,20 @@ import type { Config } from '../config/config.ts'
 import { BoundedMap } from '../lib/bounded-map.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { Secret } from '../lib/secret.ts'
-import type { AuthenticatedClient, IdpClient, VerifiedAssertion } from '../model.ts'
+import type {
+  AdminAccess,
+  AdminCaller,
+  AdminRight,
+  AuthenticatedClient,
+  IdpClient,
+  Principal,
+  RightHolders,
+  VerifiedAssertion,
+} from '../model.ts'
 import type { Discovery } from '../oauth/metadata.ts'
-import type { Background, Clock, Fetch, ReplayGuard, Secrets } from '../ports.ts'
+import type { AccessSession, Background, Clock, Fetch, ReplayGuard, Secrets } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
+import { createAccessVerifier, type AccessIdentity } from './access-jwt.ts'
 import { authenticate, type ClientAuthRules, type TokenRequestHead } from './client-auth.ts'
 import type { AssertingClient } from './client-assertion.ts'
 import { verifyIdToken, type IdToken, type TrustedIdp } from './id-token.ts'
@@ -19,6 +29,12 @@ export interface Identity {
   /** A subject token at the token endpoint, presented by a client that has authenticated. */
   verifyForClient(token: string, client: AuthenticatedClient): Promise<Result<VerifiedAssertion, Refusal>>
   authenticateClient(request: TokenRequestHead): Promise<Result<AuthenticatedClient, Refusal>>
+  /**
+   * A request to the administration. A bearer token counts where ID tokens of administrators are accepted, else Cloudflare
+   * Access; never one after the other has failed. The caller may turn out to have no right at all. Refuses with ADM101 or
+   * TOK1xx, and with CLI106 where no administration is configured.
+   */
+  verifyAdmin(request: Request, session: AccessSession | undefined): Promise<Result<AdminCaller, Refusal>>
 }
 
 export interface IdentityPorts {
@@ -31,9 +47,9 @@ export interface IdentityPorts {
 }
 
 /** What identity reads of the configuration. */
-export type IdentityConfig = Pick<Config, 'publicUrl' | 'idpsByIssuer' | 'clients'>
+export type IdentityConfig = Pick<Config, 'publicUrl' | 'idpsByIssuer' | 'clients'> & Partial<Pick<Config, 'admin'>>
 
-const MAX_REMEMBERED = 2_000
+const MAX_REMEMBERED = 1_000
 const REMEMBER_MS = 10 * 60_000
 
 /** A token that was verified a short while ago. What depends on time is compared again at every use. */
@@ -49,6 +65,8 @@ export function createIdentity(config: IdentityConfig, ports: IdentityPorts): Id
   const { clock } = ports
   const issuers = trustIssuers(config, ports)
   const clientAuth = clientAuthRules(config, ports)
+  const { admin } = config
+  const access = admin?.access && { ...admin.access, verifier: createAccessVerifier(admin.access, ports) }
   // By the exact text of the whole token; a digest or a prefix of it would only add ways to confuse two of them.
   const remembered = new BoundedMap<string, Remembered>(MAX_REMEMBERED)
 
@@ -78,18 +96,20 @@ export function createIdentity(config: IdentityConfig, ports: IdentityPorts): Id
     return ok(entry)
   }
 
+  function verifyAtEdge(authorizationHeader: string | undefined): Promise<Result<VerifiedAssertion, Refusal>> {
+    // A remembered token was well-formed; only unknown ones are looked at closer.
+    const offered = authorizationHeader === undefined ? undefined : bearerValue(authorizationHeader)
+    if (offered === undefined) return Promise.resolve(err({ code: 'TOK100' }))
+    const known = recall(offered)
+    if (known !== undefined) return Promise.resolve(known.atEdge)
+    if (!BEARER_TOKEN.test(offered)) {
+      return Promise.resolve(err({ code: 'TOK101', detail: 'not exactly one bearer token' }))
+    }
+    return verify(offered).then((entry) => (entry.ok ? entry.value.atEdge : entry))
+  }
+
   return {
-    verifyAtEdge(authorizationHeader) {
-      // A remembered token was well-formed; only unknown ones are looked at closer.
-      const offered = authorizationHeader === undefined ? undefined : bearerValue(authorizationHeader)
-      if (offered === undefined) return Promise.resolve(err({ code: 'TOK100' }))
-      const known = recall(offered)
-      if (known !== undefined) return Promise.resolve(known.atEdge)
-      if (!BEARER_TOKEN.test(offered)) {
-        return Promise.resolve(err({ code: 'TOK101', detail: 'not exactly one bearer token' }))
-      }
-      return verify(offered).then((entry) => (entry.ok ? entry.value.atEdge : entry))
-    },
+    verifyAtEdge,
 
     async verifyForClient(token, client) {
       const known = recall(token)
@@ -106,7 +126,61 @@ export function createIdentity(config: IdentityConfig, ports: IdentityPorts): Id
       const proven = await authenticate(request, clientAuth)
       return proven.ok ? ok(admit(proven.value)) : proven
     },
+
+    async verifyAdmin(request, session) {
+      if (admin === undefined) return err({ code: 'CLI106' })
+      const authorization = request.headers.get('authorization') ?? undefined
+      if (admin.idToken !== undefined && authorization !== undefined) {
+        const assertion = await verifyAtEdge(authorization)
+        if (assertion.ok) return ok(callByIdToken(assertion.value, admin.idToken))
+        return assertion.error.code === 'TOK100' ? err({ code: 'ADM101', detail: 'not a bearer token' }) : assertion
+      }
+      if (access === undefined) return err({ code: 'ADM101', detail: 'no ID token' })
+      const identity = await access.verifier.verify(
+        request.headers.get('cf-access-jwt-assertion') ?? undefined,
+        session,
+      )
+      return identity.ok ? ok(callByAccess(identity.value, access)) : identity
+    },
   }
+}
+
+function callByIdToken(
+  { principal, caller }: VerifiedAssertion,
+  { view, revoke }: NonNullable<AdminAccess['idToken']>,
+): AdminCaller {
+  return attest({
+    via: 'id_token',
+    issuer: principal.issuer,
+    subject: principal.subject,
+    idp: principal.idp,
+    client: caller.name,
+    issuedAt: principal.issuedAt,
+    rights: rightsOf(isAmong(view, principal), isAmong(revoke, principal)),
+  })
+}
+
+function callByAccess({ email, issuedAt }: AccessIdentity, access: NonNullable<AdminAccess['access']>): AdminCaller {
+  const has = (holders: ReadonlySet<string>): boolean => holders.has(email) || holders.has('*')
+  return attest({
+    via: 'access',
+    issuer: access.teamDomain,
+    subject: email,
+    idp: undefined,
+    client: undefined,
+    issuedAt,
+    rights: rightsOf(has(access.view), has(access.revoke)),
+  })
+}
+
+function isAmong({ users, groups }: RightHolders, { idp, subject, groups: own }: Principal): boolean {
+  const named = users.some((user) => user.subject === subject && (user.idp === undefined || user.idp === idp))
+  return named || groups.some((group) => own.includes(group))
+}
+
+function rightsOf(view: boolean, revoke: boolean): ReadonlySet<AdminRight> {
+  // Nobody can judge what to revoke without seeing it.
+  return new Set<AdminRight>(revoke ? ['view', 'revoke'] : view ? ['view'] : [])
 }
 
 /** RFC 6750 section 2.1 b64token. Two headers reach us as one, joined by a comma, which is not in it. */
@@ -133,6 +207,11 @@ function admit(client: Pick<AuthenticatedClient, 'name' | 'method'>): Authentica
 /** The maker of the second proof. */
 function vouch({ principal, idpClient }: IdToken, caller: AuthenticatedClient, token: Secret): VerifiedAssertion {
   return { principal, caller, idpClient, token } as VerifiedAssertion
+}
+
+/** The maker of the third proof. */
+function attest(facts: Omit<AdminCaller, keyof AdminCaller & symbol>): AdminCaller {
+  return facts as AdminCaller
 }
 
 function trustIssuers(config: IdentityConfig, ports: IdentityPorts): ReadonlyMap<string, TrustedIdp> {

@@ -89,23 +89,20 @@ class RemoteKeys implements KeyProvider {
   readonly #algorithms: readonly SigningAlgorithm[]
   readonly #ports: KeyPorts
   readonly #sets: Refreshing<LoadedSet, CallProblem>
-  readonly #deadlineMs: number
   readonly #missing = new BoundedMap<string, number>(MAX_MISSING)
-  #loading: { readonly done: Promise<Result<LoadedSet, CallProblem>>; readonly startedAt: number } | undefined
 
   constructor(source: RemoteSource, algorithms: readonly SigningAlgorithm[], ports: KeyPorts) {
     this.#algorithms = algorithms
     this.#ports = ports
-    this.#deadlineMs = source.kind === 'fetched' ? FETCH_DEADLINE_MS : DISCOVERY_DEADLINE_MS
     const bounds: RefreshingBounds = {
       freshMs: FRESH_MS,
       staleMs: STALE_MS,
       failureCooldownMs: FAILURE_COOLDOWN_MS,
       renewCooldownMs: RENEW_COOLDOWN_MS,
-      deadlineMs: this.#deadlineMs,
+      deadlineMs: source.kind === 'fetched' ? FETCH_DEADLINE_MS : DISCOVERY_DEADLINE_MS,
     }
     this.#sets = new Refreshing(
-      () => this.#tracked(source),
+      () => this.#load(source),
       bounds,
       () => ports.clock.millis(),
       ports.background,
@@ -118,7 +115,7 @@ class RemoteKeys implements KeyProvider {
     const known = this.#find(loaded.value, kid, alg)
     if (known.ok || !mayLack(loaded.value.set, kid, alg) || this.#isMissing(kid)) return known
 
-    const renewed = await this.#renewed()
+    const renewed = await this.#sets.renew()
     if (!renewed.ok) return unavailable(renewed.error.detail)
     const found = this.#find(renewed.value, kid, alg)
     if (!found.ok && kid !== undefined && renewed.value !== loaded.value) {
@@ -139,27 +136,6 @@ class RemoteKeys implements KeyProvider {
   #isMissing(kid: string | undefined): boolean {
     const since = kid === undefined ? undefined : this.#missing.get(kid)
     return since !== undefined && this.#ports.clock.millis() - since < MISSING_MS
-  }
-
-  /**
-   * A newer set, if one may be had now. Within its cool-down `renew()` gives the old set at once, even while the renewal
-   * that began the cool-down is under way; after a key change that would refuse all but the first of the callers.
-   */
-  async #renewed(): Promise<Result<LoadedSet, CallProblem>> {
-    const loading = this.#loading
-    const running = loading !== undefined && this.#ports.clock.millis() - loading.startedAt < this.#deadlineMs
-    if (!running) return this.#sets.renew()
-    const landed = await within(loading.done, this.#deadlineMs)
-    return landed?.ok === true ? landed : this.#sets.get()
-  }
-
-  #tracked(source: RemoteSource): Promise<Result<LoadedSet, CallProblem>> {
-    const done = this.#load(source)
-    const loading = { done, startedAt: this.#ports.clock.millis() }
-    this.#loading = loading
-    return done.finally(() => {
-      if (this.#loading === loading) this.#loading = undefined
-    })
   }
 
   async #load(source: RemoteSource): Promise<Result<LoadedSet, CallProblem>> {
@@ -183,14 +159,4 @@ class RemoteKeys implements KeyProvider {
 
 function unusable(detail: string): Result<never, CallProblem> {
   return err({ kind: 'unusable', detail })
-}
-
-async function within<T>(work: Promise<T>, limitMs: number): Promise<T | undefined> {
-  const { promise: late, resolve } = Promise.withResolvers<undefined>()
-  const timer = setTimeout(() => resolve(undefined), limitMs)
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }

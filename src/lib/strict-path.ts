@@ -15,11 +15,12 @@ const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/u
 
 /**
  * Checks a raw path (no query) and gives its decoded form for matching. A single `/` at the end is allowed; empty
- * segments elsewhere, `.` and `..` are not.
+ * segments elsewhere, `.` and `..` are not; nor are segments that end in a dot or a space or have `::` in them, which some
+ * file systems read as shorter names.
  */
 export function parseStrictPath(raw: string): Result<string, 'ambiguous'> {
   if (raw === '/') return ok(raw)
-  if (!PLAIN.test(raw) || raw.includes('//') || /\/\.{1,2}(?:\/|$)/.test(raw)) return err('ambiguous')
+  if (!PLAIN.test(raw) || raw.includes('//') || /\.(?:\/|$)|::/.test(raw)) return err('ambiguous')
   if (!raw.includes('%')) return ok(raw)
   const decoded: string[] = []
   for (const segment of raw.split('/')) {
@@ -36,7 +37,7 @@ function decodeSegment(segment: string): string | undefined {
   const escaped = (segment.match(/(?:%[0-9A-Fa-f]{2})+/g) ?? []).map((run) => decodeRun(run))
   if (escaped.some((text) => text === undefined || DANGEROUS.test(text) || UNPRINTABLE.test(text))) return undefined
   const text = decodeRun(segment)
-  return text === undefined || text.normalize('NFKC') !== text ? undefined : text
+  return text === undefined || text.endsWith(' ') || text.normalize('NFKC') !== text ? undefined : text
 }
 
 function decodeRun(run: string): string | undefined {

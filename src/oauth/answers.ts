@@ -32,6 +32,7 @@ export function toProblem(
 ): Response {
   const { status, challenge } = toResourceVoice(refusal.code)
   const headers = refusalHeaders(refusal)
+  if (status === 405) headers['allow'] = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
   if (challenge !== 'none' && resource !== undefined) {
     headers['www-authenticate'] = toWwwAuthenticate({
       ...(challenge === 'bare' ? {} : { error: challenge, errorDescription: describe(refusal) }),
@@ -53,6 +54,13 @@ export function toProblem(
     status,
     headers: { ...HEADERS, ...headers, 'content-type': 'application/problem+json' },
   })
+}
+
+/** For administrators: as for callers of resources, but a challenge leads nowhere else (RFC 9110 section 15.5.2). */
+export function toAdminProblem(refusal: Refusal, context: AnswerContext): Response {
+  const answer = toProblem(refusal, context, undefined)
+  if (answer.status === 401) answer.headers.set('www-authenticate', 'Bearer realm="jagway admin"')
+  return answer
 }
 
 /** For clients of the token endpoint: RFC 6749 section 5.2. `basic`: the client tried HTTP Basic authentication. */

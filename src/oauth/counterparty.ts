@@ -40,8 +40,15 @@ export type Send = (fetch: (url: string, init: RequestInit) => Promise<Response>
  *
  * 1xx and 3xx, other media types than JSON, bodies that are too large, not UTF-8 or not one strict JSON object are
  * `unusable`. An error answer (4xx, 5xx) may have any body: it is then `undefined`, and the status must speak.
+ *
+ * `expects` 'nothing': what a success has in its body is not looked at.
  */
-export async function call(fetch: Fetch, send: Send, limits: CallLimits): Promise<Result<Answer, CallProblem>> {
+export async function call(
+  fetch: Fetch,
+  send: Send,
+  limits: CallLimits,
+  expects: 'json' | 'nothing' = 'json',
+): Promise<Result<Answer, CallProblem>> {
   const abort = new AbortController()
   let timer: ReturnType<typeof setTimeout> | undefined
   // Raced, not left to the signal alone: whether a body that has begun still hears of it is the platform's business.
@@ -52,9 +59,9 @@ export async function call(fetch: Fetch, send: Send, limits: CallLimits): Promis
     }, limits.timeoutMs)
   })
   const request = (url: string, init: RequestInit): Promise<Response> =>
-    fetch(new Request(url, { ...init, redirect: 'manual', signal: abort.signal }))
+    fetch(new Request(url, { ...init, redirect: 'manual', cache: 'no-store', signal: abort.signal }))
   try {
-    return await Promise.race([late, sendAndJudge(send, request, limits.maxBytes)])
+    return await Promise.race([late, sendAndJudge(send, request, limits.maxBytes, expects)])
   } finally {
     if (timer !== undefined) clearTimeout(timer)
   }
@@ -64,9 +71,10 @@ async function sendAndJudge(
   send: Send,
   request: Parameters<Send>[0],
   maxBytes: number,
+  expects: 'json' | 'nothing',
 ): Promise<Result<Answer, CallProblem>> {
   try {
-    return await judge(await send(request), maxBytes)
+    return await judge(await send(request), maxBytes, expects)
   } catch {
     return err({ kind: 'unreachable', detail: 'the connection failed' })
   }
@@ -77,11 +85,19 @@ export function callForDocument(fetch: Fetch, url: string): Promise<Result<Answe
   return call(fetch, (send) => send(url, { headers: { accept: 'application/json' } }), DOCUMENT_LIMITS)
 }
 
-async function judge(response: Response, maxBytes: number): Promise<Result<Answer, CallProblem>> {
+async function judge(
+  response: Response,
+  maxBytes: number,
+  expects: 'json' | 'nothing',
+): Promise<Result<Answer, CallProblem>> {
   const { status, headers } = response
   if (status < 200 || (status >= 300 && status < 400)) {
     await response.body?.cancel()
     return unusable(status < 200 ? 'an informational status' : 'a redirect, which is never followed')
+  }
+  if (expects === 'nothing' && status < 300) {
+    await response.body?.cancel()
+    return ok({ status, headers, body: undefined })
   }
   const read = await readLimited(response.body, maxBytes)
   const failed = status >= 400

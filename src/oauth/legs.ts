@@ -58,7 +58,8 @@ export interface RedeemRequest {
 /** What a server that says nothing of `expires_in` is taken to mean; RFC 6749 section 5.1 leaves it open. */
 const DEFAULT_LIFETIME_SECONDS = 300
 const MAX_LIFETIME_SECONDS = 366 * 24 * 3600
-const RETRY_AFTER = { defaultSeconds: 5, minSeconds: 1, maxSeconds: 120 } as const
+// What a caller is told, and how long we hold back ourselves: a server that is back should not wait for us.
+const RETRY_AFTER = { defaultSeconds: 5, minSeconds: 1, maxSeconds: 120, maxHoldSeconds: 10 } as const
 
 /** Leg 1. Refuses with IDP1xx. */
 export async function exchangeForIdJag(fetch: Fetch, request: ExchangeRequest): Promise<Result<IdJag, Refusal>> {
@@ -259,9 +260,7 @@ const RAS_ERRORS: ErrorCodes = {
 /** The refusal in an answer, if it is one. The body's error word speaks first, the status second (requirements 7.2). */
 function refusalOf(answer: Answer, codes: ErrorCodes): Refusal | undefined {
   const { status, headers, body } = answer
-  if (status === 429 || status >= 500) {
-    return { code: codes.down, detail: `status ${status}`, retryAfterSeconds: retryAfter(headers.get('retry-after')) }
-  }
+  if (status === 429 || status >= 500) return unavailable(codes.down, `status ${status}`, headers)
   const word = body?.['error']
   if (word === undefined && status < 300) return undefined
   if (status < 300) return { code: codes.other, detail: `status ${status} with an error member` }
@@ -269,8 +268,14 @@ function refusalOf(answer: Answer, codes: ErrorCodes): Refusal | undefined {
   // Only words from our own table may be repeated, even to the auditor.
   const detail = known === undefined ? `status ${status}` : `status ${status}, error ${String(word)}`
   const code = known ?? (status === 401 ? codes.unauthorized : status === 403 ? codes.forbidden : codes.other)
-  if (code === codes.down) return { code, detail, retryAfterSeconds: retryAfter(headers.get('retry-after')) }
+  if (code === codes.down) return unavailable(code, detail, headers)
   return code === 'IDP105' || code === 'RAS105' ? { code, detail, stepUp: stepUpOf(body ?? {}) } : { code, detail }
+}
+
+function unavailable(code: RefusalCode, detail: string, headers: Headers): Refusal {
+  const asked = retryAfter(headers.get('retry-after'))
+  if (asked === undefined) return { code, detail, retryAfterSeconds: RETRY_AFTER.defaultSeconds }
+  return { code, detail, retryAfterSeconds: asked, holdSeconds: Math.min(asked, RETRY_AFTER.maxHoldSeconds) }
 }
 
 /** RFC 9470 section 3 members as token errors (A-30), with their values checked: they go into a header of ours. */
@@ -285,10 +290,10 @@ function stepUpOf(body: JsonObject): NonNullable<Refusal['stepUp']> {
   }
 }
 
-/** RFC 9110 section 10.2.3, both forms, within bounds. */
-function retryAfter(header: string | null): number {
-  if (header === null) return RETRY_AFTER.defaultSeconds
+/** RFC 9110 section 10.2.3, both forms, within bounds; undefined: nothing that can be read. */
+function retryAfter(header: string | null): number | undefined {
+  if (header === null) return undefined
   const seconds = /^\d{1,10}$/.test(header.trim()) ? Number(header) : (Date.parse(header) - Date.now()) / 1000
-  if (Number.isNaN(seconds)) return RETRY_AFTER.defaultSeconds
+  if (Number.isNaN(seconds)) return undefined
   return Math.min(RETRY_AFTER.maxSeconds, Math.max(RETRY_AFTER.minSeconds, Math.ceil(seconds)))
 }

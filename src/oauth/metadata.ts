@@ -3,6 +3,7 @@
 // The document must name the very issuer it was looked up by, code point for code point (RFC 8414 section 3.3): metadata
 // that claims somebody else's issuer is how accounts are taken over. oauth4webapi compares issuers as parsed URLs, which is
 // laxer; so this is ours.
+import { reachFault } from '../lib/reach.ts'
 import { Refreshing, type RefreshingBounds } from '../lib/refreshing.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import type { Issuer } from '../model.ts'
@@ -14,6 +15,8 @@ export interface ServerMetadata {
   readonly issuer: Issuer
   readonly tokenEndpoint: string | undefined
   readonly jwksUri: string | undefined
+  /** RFC 7009; undefined: none is offered, or none that can be used. */
+  readonly revocationEndpoint: string | undefined
 }
 
 /** Which well-known document is asked for first: OpenID Connect Discovery section 4, or RFC 8414 section 3. */
@@ -98,7 +101,10 @@ function judge(answer: Answer, issuer: Issuer, options: DiscoveryOptions): Resul
   const jwksUri = endpoint(body['jwks_uri'], options)
   if (tokenEndpoint === 'refused') return unusable('metadata whose token_endpoint is not an https URL')
   if (jwksUri === 'refused') return unusable('metadata whose jwks_uri is not an https URL')
-  return ok({ issuer, tokenEndpoint: tokenEndpoint?.url, jwksUri: jwksUri?.url })
+  // Revoking is an extra: an address that cannot be used does not make the server unusable.
+  const revocation = endpoint(body['revocation_endpoint'], options)
+  const revocationEndpoint = revocation === 'refused' ? undefined : revocation?.url
+  return ok({ issuer, tokenEndpoint: tokenEndpoint?.url, jwksUri: jwksUri?.url, revocationEndpoint })
 }
 
 function endpoint(value: unknown, options: DiscoveryOptions): { readonly url: string } | 'refused' | undefined {
@@ -107,24 +113,14 @@ function endpoint(value: unknown, options: DiscoveryOptions): { readonly url: st
 }
 
 /**
- * Whether an address may be called: https to a name, or http to this machine in development; no user information, no
- * fragment. `fetch` would also take `data:`, and a discovered address is somebody else's input (T20).
+ * Whether a discovered address may be called; it is somebody else's input (T20). No user information, no fragment; `fetch`
+ * would also take `data:`.
  */
-function isEndpoint(text: string, options: DiscoveryOptions): boolean {
+function isEndpoint(text: string, { local }: DiscoveryOptions): boolean {
   if (!URL.canParse(text) || text.includes('#')) return false
-  const { protocol, hostname, username, password } = new URL(text)
-  if (username !== '' || password !== '' || (protocol !== 'https:' && protocol !== 'http:')) return false
-  if (options.local && isLoopback(hostname)) return true
-  return protocol === 'https:' && !isLoopback(hostname) && !isAddress(hostname)
-}
-
-/** Hosts as the URL parser writes them; it knows 0x7f.1 for 127.0.0.1. */
-function isLoopback(hostname: string): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.')
-}
-
-function isAddress(hostname: string): boolean {
-  return hostname.startsWith('[') || /^[\d.]+$/.test(hostname)
+  const { protocol, username, password } = new URL(text)
+  const isHttp = protocol === 'https:' || protocol === 'http:'
+  return isHttp && username === '' && password === '' && reachFault(text, local) === undefined
 }
 
 function unusable(detail: string): Result<never, CallProblem> {

@@ -10,17 +10,26 @@ import type {
   Fetch,
   Forward,
   Landing,
+  Registry,
   ReplayGuard,
+  RevocationLog,
   Secrets,
   SingleFlight,
   TokenJob,
   TokenStore,
 } from '../ports.ts'
 import { within } from './deadline.ts'
+import type { FlightMethods, LedgerMethods, ReplayMethods, RevocationBookMethods } from './env.ts'
+import { toPage } from './registry-rules.ts'
+import { toConnection, toRevocation, toUse } from './rows.ts'
+import { systemClock } from './system-clock.ts'
 
 export type { Env } from './env.ts'
 export { flightClass } from './flight.ts'
+export { Ledger } from './ledger.ts'
 export { Replay } from './replay.ts'
+export { RevocationBook } from './revocation-book.ts'
+export { createLocalFlight } from './local-flight.ts'
 export { systemClock } from './system-clock.ts'
 
 /**
@@ -34,6 +43,9 @@ const STORE_TIMEOUT_MS = 1000
 /** A little more than a flight may take (FLIGHT_DEADLINE_MS), so that the flight's own complaint arrives. */
 const FLIGHT_TIMEOUT_MS = 14_000
 const REPLAY_TIMEOUT_MS = 3000
+/** Where nobody passes without an answer, a slow one is worth little more than none. */
+const REVOCATIONS_TIMEOUT_MS = 1000
+const REGISTRY_TIMEOUT_MS = 2000
 const SECRET_TIMEOUT_MS = 1000
 
 /** The part of a KV binding that is used. */
@@ -64,22 +76,40 @@ export function createTokenStore(kv: KvBinding): TokenStore {
   }
 }
 
+/** An object that fails this fast has not begun to fly; what fails later may have cost an ID-JAG already. */
+const UNREACHABLE_WITHIN_MS = 2_000
+
+/** `standIn` flies while the objects cannot be reached: one flight per isolate is better than none at all. */
 export function createSingleFlight(
-  namespace: ObjectsByName<{ join(job: TokenJob): Promise<Landing> }>,
+  namespace: ObjectsByName<FlightMethods>,
+  standIn?: SingleFlight,
   timeoutMs = FLIGHT_TIMEOUT_MS,
 ): SingleFlight {
   return {
-    join(name: string, job: TokenJob): Promise<Landing> {
+    async join(name: string, job: TokenJob): Promise<Landing> {
       // A stub is bound to the request that made it; one kept for the next would throw there.
       const call = async (): Promise<Landing> => namespace.getByName(name).join(job)
-      return within(withOneRetry(call), timeoutMs, 'the flight object')
+      const start = systemClock.millis()
+      try {
+        return await within(withOneRetry(call), timeoutMs, 'the flight object')
+      } catch (error) {
+        if (standIn === undefined || wasReached(error) || systemClock.millis() - start > UNREACHABLE_WITHIN_MS)
+          throw error
+        // It may be the flight of a request that was cut off: its waiters must not wait for ever.
+        return within(standIn.join(name, job), timeoutMs, 'the flight of this isolate')
+      }
+    },
+    async forget(name: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
+      const call = async (): Promise<Uint8Array<ArrayBuffer> | undefined> => namespace.getByName(name).forget()
+      // Where the object fails, all stays as it is: whoever asks again finds it.
+      const kept = await within(withOneRetry(call), STORE_TIMEOUT_MS, 'the flight object')
+      const keptHere = await standIn?.forget(name)
+      return kept ?? keptHere
     },
   }
 }
 
-export function createReplayGuard(
-  namespace: ObjectsByName<{ claim(digest: string, until: number): Promise<boolean> }>,
-): ReplayGuard {
+export function createReplayGuard(namespace: ObjectsByName<ReplayMethods>): ReplayGuard {
   return {
     async claim(value: string, until: NumericDate): Promise<boolean> {
       const digest = await sha256(value)
@@ -91,6 +121,70 @@ export function createReplayGuard(
       )
     },
   }
+}
+
+/** There is one book in a deployment. */
+const BOOK = 'book'
+
+export function createRevocationLog(namespace: ObjectsByName<RevocationBookMethods>): RevocationLog {
+  const bounded = <T>(call: () => Promise<T>): Promise<T> =>
+    within(call(), REVOCATIONS_TIMEOUT_MS, 'the revocation book')
+  return {
+    async read(version) {
+      const call = async () => namespace.getByName(BOOK).read(version)
+      const news = await bounded(() => withOneRetry(call))
+      return news && { version: news.version, revocations: news.rows.map(toRevocation) }
+    },
+    add(revocation, forgetAt) {
+      // Doing it twice is doing it once: an id is added only if it is not there.
+      return bounded(() => withOneRetry(async () => namespace.getByName(BOOK).add(revocation, forgetAt)))
+    },
+    lift(id) {
+      return bounded(async () => namespace.getByName(BOOK).lift(id))
+    },
+  }
+}
+
+const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+
+/**
+ * 64 ledgers by user. The subject alone picks one, without the identity provider: whoever asks about a user may not know
+ * the provider, and two users of one subject in one shard are told apart by its rows.
+ */
+export function createRegistry(namespace: ObjectsByName<LedgerMethods>): Registry {
+  const ledger = (shard: string) => namespace.getByName(`user-${shard}`)
+  const bounded = <T>(call: () => Promise<T>): Promise<T> => within(call(), REGISTRY_TIMEOUT_MS, 'the ledger object')
+  return {
+    // None of these three is made twice: each would count once more.
+    reserve(use, limit) {
+      return bounded(async () => ledger(await shardOf(use.user)).reserve(use, limit))
+    },
+    release(use) {
+      return bounded(async () => ledger(await shardOf(use.user)).release(use))
+    },
+    record(connection) {
+      return bounded(async () => ledger(await shardOf(connection.user)).record(connection))
+    },
+    async list({ selector, limit }) {
+      const shards = selector.user === undefined ? BASE64URL.split('') : [await shardOf(selector.user)]
+      // One more than is wanted shows whether there are more. A shard that does not answer fails the list: what a list
+      // leaves out, nobody misses.
+      const asked = { selector, limit: Math.max(0, limit) + 1 }
+      const answers = await bounded(() =>
+        Promise.all(shards.map((shard) => withOneRetry(async () => ledger(shard).list(asked)))),
+      )
+      return toPage(answers.flat().map(toConnection), limit)
+    },
+    async quota(user, month) {
+      const rows = await bounded(() => withOneRetry(async () => ledger(await shardOf(user)).quota(user, month)))
+      return rows.map(toUse)
+    },
+  }
+}
+
+/** The first character of a base64url digest: one of 64. */
+async function shardOf(text: string): Promise<string> {
+  return (await sha256(text)).slice(0, 1)
 }
 
 /** Of the request or the object that is being served when the work is handed over. */
@@ -131,6 +225,17 @@ export function createSecrets(env: Bindings): Secrets {
   }
 }
 
+/** A shorter sealing key could be guessed by whoever reads KV; 32 random bytes are recommended. */
+const MIN_SEALING_KEY_CHARS = 16
+
+/** The names of sealing keys that are too short to be any. */
+export function weakSealingKeys(env: Bindings, names: readonly SecretName[]): string[] {
+  return names.filter((name) => {
+    const value = env[name]
+    return typeof value === 'string' && value.length < MIN_SEALING_KEY_CHARS
+  })
+}
+
 /** The names that have no value here. What a Secrets Store holds is seen only when it is asked. */
 export function missingSecrets(env: Bindings, names: Iterable<SecretName>): string[] {
   const isThere = (value: unknown): boolean => isStoreBinding(value) || (typeof value === 'string' && value !== '')
@@ -139,6 +244,11 @@ export function missingSecrets(env: Bindings, names: Iterable<SecretName>): stri
 
 function isStoreBinding(value: unknown): value is { get(): Promise<unknown> } {
   return typeof value === 'object' && value !== null && 'get' in value && typeof value.get === 'function'
+}
+
+/** The platform marks what the object's own code has thrown: it was there, and it may have flown. */
+function wasReached(error: unknown): boolean {
+  return error instanceof Error && 'remote' in error && error.remote === true
 }
 
 /** A new version of the Worker resets its objects; the platform marks the error of a call that can simply be made again. */

@@ -1,23 +1,46 @@
 // What the platform hands the Worker at start: the bindings of wrangler.toml, and the secrets the configuration names.
-import type { Landing, TokenJob } from '../ports.ts'
+import type { Connection, Revocation } from '../model.ts'
+import type { ConnectionFilter, Landing, QuotaKey, TokenJob } from '../ports.ts'
+import type { Row } from './rows.ts'
 
 /** The object that flies for one key, as it is called from elsewhere. */
-export interface FlightRpc extends Rpc.DurableObjectBranded {
+export interface FlightMethods {
   join(job: TokenJob): Promise<Landing>
+  forget(): Promise<Uint8Array<ArrayBuffer> | undefined>
 }
 
-/** The object that remembers one shard of the one-time values, as it is called from elsewhere. */
-export interface ReplayRpc extends Rpc.DurableObjectBranded {
+/** The object that remembers one shard of the one-time values. */
+export interface ReplayMethods {
   claim(digest: string, until: number): Promise<boolean>
 }
+
+/** The object that knows everything revoked. */
+export interface RevocationBookMethods {
+  read(version?: number): Promise<{ version: number; rows: Row[] } | undefined>
+  add(revocation: Revocation, forgetAt?: number): Promise<void>
+  lift(id: string): Promise<boolean>
+}
+
+/** The object that keeps one shard of the registry. */
+export interface LedgerMethods {
+  reserve(use: QuotaKey, limit?: number): Promise<{ allowed: boolean; used: number }>
+  release(use: QuotaKey): Promise<void>
+  record(connection: Connection): Promise<void>
+  list(filter: ConnectionFilter): Promise<Row[]>
+  quota(user: string, month: string): Promise<Row[]>
+}
+
+type ObjectsWith<Methods> = DurableObjectNamespace<Rpc.DurableObjectBranded & Methods>
 
 declare global {
   namespace Cloudflare {
     /** The bindings, and what `import { env } from 'cloudflare:workers'` is. */
     interface Env {
       readonly TOKENS: KVNamespace
-      readonly FLIGHTS: DurableObjectNamespace<FlightRpc>
-      readonly REPLAYS: DurableObjectNamespace<ReplayRpc>
+      readonly FLIGHTS: ObjectsWith<FlightMethods>
+      readonly REPLAYS: ObjectsWith<ReplayMethods>
+      readonly REVOCATIONS: ObjectsWith<RevocationBookMethods>
+      readonly LEDGERS: ObjectsWith<LedgerMethods>
       /** Secrets: a string, or a Secrets Store binding. */
       readonly [secret: string]: unknown
     }

@@ -3,7 +3,7 @@
 //
 // Nothing in here is awaited between looking and taking off, so two arrivals can never both find the runway free.
 import { plusSeconds, type NumericDate } from '../lib/numeric-date.ts'
-import type { Background, Clock, KeptEntry, Landing, TokenJob, TokenWork } from '../ports.ts'
+import type { Background, Clock, KeptEntry, Landing, Memory, TokenJob, TokenWork } from '../ports.ts'
 import { kindOf, type Refusal } from '../refusal.ts'
 import { within } from './deadline.ts'
 
@@ -12,6 +12,9 @@ import { within } from './deadline.ts'
  * has just issued is misconfigured, and each of its 401s would otherwise cost two token requests.
  */
 export const RENEWAL_INTERVAL_SECONDS = 60
+
+/** How long nobody tries again to replace a rejected entry after that has failed. */
+const RENEWAL_RETRY_SECONDS = 10
 
 /** How long a flight may take before everybody who waits is told so and the next arrival takes off anew. */
 export const FLIGHT_DEADLINE_MS = 13_000
@@ -49,9 +52,20 @@ interface Flight {
   readonly outcome: Promise<Outcome>
 }
 
+/** A refusal that answers later arrivals for a while. Not stored: an object that was put to sleep may ask anew. */
+interface RememberedRefusal {
+  readonly refusal: Refusal
+  readonly until: NumericDate
+  /** Undefined: whatever ID token comes, it would be refused. */
+  readonly subjectToken: string | undefined
+  /** Undefined: whatever entry was rejected before. */
+  readonly rejectedEntry: string | undefined
+}
+
 export class FlightDesk {
   readonly #ground: FlightDeskGround
   #flight: Flight | undefined
+  #refused: RememberedRefusal | undefined
 
   constructor(ground: FlightDeskGround) {
     this.#ground = ground
@@ -64,6 +78,8 @@ export class FlightDesk {
       const record = this.#read(now)
       if (record !== undefined && isGoodEnough(record.kept, job, now))
         return toLanding({ kept: record.kept, ms: {} }, job, false)
+      const refused = this.#refusalFor(job, now)
+      if (refused !== undefined) return { landed: false, refusal: refused, ms: {} }
       const flight = this.#flight
       if (flight === undefined) {
         if (record !== undefined && isRejectedAgain(record, job, now))
@@ -76,6 +92,14 @@ export class FlightDesk {
         waitedFor === MAX_FLIGHTS_WAITED_FOR || !couldDoBetter(outcome, flight, job, this.#ground.clock.now())
       if (isFinal) return toLanding(outcome, job, false)
     }
+  }
+
+  /** Drops what is kept, and answers it. */
+  async forget(): Promise<KeptEntry | undefined> {
+    const record = this.#read(this.#ground.clock.now())
+    this.#refused = undefined
+    if (record !== undefined) await this.#ground.storage.clear()
+    return record?.kept
   }
 
   /** Deletes what is of no more use. The storage calls for it, some time after the `forgetAt` of the last write. */
@@ -92,6 +116,18 @@ export class FlightDesk {
     return record !== undefined && now < forgetAt(record) ? record : undefined
   }
 
+  #refusalFor(job: TokenJob, now: NumericDate): Refusal | undefined {
+    const refused = this.#refused
+    if (refused === undefined) return undefined
+    if (now >= refused.until) this.#refused = undefined
+    else {
+      const sameToken = refused.subjectToken === undefined || refused.subjectToken === job.subjectToken
+      const sameRenewal = refused.rejectedEntry === undefined || refused.rejectedEntry === job.rejectedEntry
+      if (sameToken && sameRenewal) return refused.refusal
+    }
+    return undefined
+  }
+
   #takeOff(job: TokenJob, record: FlightRecord | undefined): Promise<Outcome> {
     const outcome = this.#fly(job, record)
     this.#flight = { subjectToken: job.subjectToken, outcome }
@@ -106,9 +142,24 @@ export class FlightDesk {
     try {
       const outcome = await within(work(), this.#ground.deadlineMs ?? FLIGHT_DEADLINE_MS, 'the flight')
       if ('kept' in outcome) await this.#keep(outcome.kept, job, record)
+      else this.#remember(outcome.refusal, outcome.remember, job)
       return outcome
     } finally {
       this.#flight = undefined
+    }
+  }
+
+  #remember(refusal: Refusal, memory: Memory | undefined, job: TokenJob): void {
+    const { rejectedEntry } = job
+    // A renewal that failed is not tried again at once, whatever it failed of: the entry is still rejected, request by request.
+    const renewal = rejectedEntry === undefined ? undefined : { seconds: RENEWAL_RETRY_SECONDS, sameTokenOnly: false }
+    const kept = memory ?? renewal
+    if (kept === undefined) return
+    this.#refused = {
+      refusal,
+      until: plusSeconds(this.#ground.clock.now(), kept.seconds),
+      subjectToken: kept.sameTokenOnly ? job.subjectToken : undefined,
+      rejectedEntry: memory === undefined ? rejectedEntry : undefined,
     }
   }
 
@@ -121,7 +172,11 @@ export class FlightDesk {
 }
 
 function isGoodEnough(kept: KeptEntry, job: TokenJob, now: NumericDate): boolean {
-  return kept.id !== job.rejectedEntry && kept.usableUntil - now >= job.minRemainingSeconds
+  return (
+    kept.id !== job.rejectedEntry &&
+    kept.obtainedAt > job.tokensUntil &&
+    kept.usableUntil - now >= job.minRemainingSeconds
+  )
 }
 
 function isRejectedAgain(record: FlightRecord, job: TokenJob, now: NumericDate): boolean {
@@ -130,7 +185,9 @@ function isRejectedAgain(record: FlightRecord, job: TokenJob, now: NumericDate):
 }
 
 function couldDoBetter(outcome: Outcome, flight: Flight, job: TokenJob, now: NumericDate): boolean {
-  if ('kept' in outcome && outcome.kept.id === job.rejectedEntry) return true
+  if ('kept' in outcome && (outcome.kept.id === job.rejectedEntry || outcome.kept.obtainedAt <= job.tokensUntil)) {
+    return true
+  }
   if (flight.subjectToken === job.subjectToken) return false
   return 'kept' in outcome ? !isGoodEnough(outcome.kept, job, now) : isAboutTheLogin(outcome.refusal)
 }
@@ -147,7 +204,8 @@ function toLanding(outcome: Outcome, job: TokenJob, fresh: boolean): Landing {
   if ('refusal' in outcome) return { landed: false, refusal: outcome.refusal, ms }
   // An authorization server may give the same token again as long as it lives; the resource would reject it again.
   if (outcome.kept.id === job.rejectedEntry) return { landed: false, refusal: rejects(job), ms }
-  return { landed: true, sealed: outcome.kept.sealed, fresh, ms }
+  const landing = { landed: true, sealed: outcome.kept.sealed, fresh, ms } as const
+  return fresh && outcome.quota !== undefined ? { ...landing, quota: outcome.quota } : landing
 }
 
 function rejects(job: TokenJob): Refusal {

@@ -32,6 +32,10 @@ export function flightClass(workFor: (env: Env) => TokenWork, clock: Clock = sys
       return this.#desk.join(job)
     }
 
+    async forget(): Promise<Uint8Array<ArrayBuffer> | undefined> {
+      return (await this.#desk.forget())?.sealed
+    }
+
     override alarm(): Promise<void> {
       return this.#desk.tidy()
     }
@@ -61,10 +65,11 @@ function parseRecord(stored: unknown): FlightRecord | undefined {
 
 function parseKept(stored: unknown): KeptEntry | undefined {
   if (!isObject(stored)) return undefined
-  const { id, sealed, usableUntil } = stored
+  const { id, sealed, usableUntil, obtainedAt } = stored
   const until = parseDate(usableUntil)
   if (typeof id !== 'string' || !(sealed instanceof Uint8Array) || until === undefined) return undefined
-  return { id, sealed: new Uint8Array(sealed), usableUntil: until }
+  if (typeof obtainedAt !== 'number') return undefined
+  return { id, sealed: new Uint8Array(sealed), usableUntil: until, obtainedAt }
 }
 
 function parseDate(stored: unknown): NumericDate | undefined {

@@ -4,10 +4,12 @@ import { sha256 } from '../lib/digest.ts'
 import { numericDate, type NumericDate } from '../lib/numeric-date.ts'
 import type { AuditEvent } from '../model.ts'
 import type { AuditSink, Background, Clock, ReplayGuard, SingleFlight, TokenStore, TokenWork } from '../ports.ts'
-import { FlightDesk, type FlightRecord, type FlightStorage } from './flight-desk.ts'
+import { injected, type Fault } from './faults.ts'
+import { createLocalFlight } from './local-flight.ts'
 
-/** What a test can do to one kind of call: let it throw, or let it never answer. */
-export type Fault = 'throw' | 'hang'
+export type { Fault } from './faults.ts'
+export { createMemoryRegistry, type MemoryRegistry } from './memory-registry.ts'
+export { createMemoryRevocationLog, type MemoryRevocationLog } from './memory-revocation-log.ts'
 
 // Workers KV as documented: developers.cloudflare.com/kv/platform/limits, /kv/concepts/how-kv-works, /kv/api.
 const KV_CACHE_SECONDS = 60
@@ -26,6 +28,7 @@ export function createManualClock(start: NumericDate = numericDate(1_800_000_000
   let elapsedMs = 0
   return {
     now: () => numericDate(start + elapsedMs / 1000),
+    epochMillis: () => start * 1000 + elapsedMs,
     millis: () => elapsedMs,
     advance(seconds): void {
       elapsedMs += seconds * 1000
@@ -145,11 +148,6 @@ function checkName(name: string, method: string): void {
   )
 }
 
-async function injected(fault: Fault | undefined, what: string): Promise<void> {
-  if (fault === 'throw') throw new Error(`${what} failed: 500 Internal Server Error`)
-  if (fault === 'hang') await new Promise<never>(() => undefined)
-}
-
 export interface MemorySingleFlight extends SingleFlight {
   /** Set by tests. */
   readonly faults: { join?: Fault | undefined }
@@ -162,33 +160,20 @@ export interface MemorySingleFlightOptions {
   readonly deadlineMs?: number
 }
 
-/** The flight objects of the whole network: one desk per name. */
+/** The flight objects of the whole network. */
 export function createMemorySingleFlight(options: MemorySingleFlightOptions): MemorySingleFlight {
-  const { background = () => undefined, ...rest } = options
-  const desks = new Map<string, FlightDesk>()
+  const local = createLocalFlight({ background: () => undefined, ...options })
   const faults: MemorySingleFlight['faults'] = {}
   return {
     faults,
     async join(name, job) {
       await injected(faults.join, 'Durable Object')
-      const desk = desks.get(name) ?? new FlightDesk({ ...rest, background, storage: memoryFlightStorage() })
-      desks.set(name, desk)
       // Jobs and landings are copied on their way, there and back, as a remote call copies them.
-      return structuredClone(await desk.join(structuredClone(job)))
+      return structuredClone(await local.join(name, structuredClone(job)))
     },
-  }
-}
-
-/** No alarm is needed: the desk does not read what should have been forgotten. */
-function memoryFlightStorage(): FlightStorage {
-  let record: FlightRecord | undefined
-  return {
-    read: () => structuredClone(record),
-    async write(next) {
-      record = structuredClone(next)
-    },
-    async clear() {
-      record = undefined
+    async forget(name) {
+      await injected(faults.join, 'Durable Object')
+      return local.forget(name)
     },
   }
 }

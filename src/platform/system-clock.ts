@@ -4,5 +4,6 @@ import type { Clock } from '../ports.ts'
 
 export const systemClock: Clock = {
   now: () => numericDate(Date.now() / 1000),
+  epochMillis: () => Date.now(),
   millis: () => performance.now(),
 }

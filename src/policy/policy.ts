@@ -3,15 +3,25 @@
 import { err, ok, type Result } from '../lib/result.ts'
 import type { Action, Permit, Resource, Rule, ScopeToken, VerifiedAssertion } from '../model.ts'
 import type { Refusal } from '../refusal.ts'
+import { judgeStanding, type RevocationSnapshot } from '../revocation/revocation.ts'
 import { compileConditions, type Criterion, type Question } from './criteria.ts'
 
 export interface Policy {
+  /** Whether any rule allows this client anything at the resource; else it must look as if the resource did not exist. */
+  isOpenTo(client: string, resource: Resource): boolean
   /**
-   * Decides on one action at one resource. Refuses with POL100 (no rule allows), POL101 (a rule denies, by its name),
+   * Decides on one action at one resource, with what is revoked at `nowMs` (milliseconds since the epoch). Refuses with
+   * TOK109 (the sign-in was ended), POL110 (blocked), POL100 (no rule allows), POL101 (a rule denies, by its name),
    * POL102 (a scope is not allowed), or CLI106 where a token is asked for a resource that no rule opens to this client:
    * that must look like a resource that does not exist (threat T42).
    */
-  decide(assertion: VerifiedAssertion, resource: Resource, action: Action): Result<Permit, Refusal>
+  decide(
+    assertion: VerifiedAssertion,
+    resource: Resource,
+    action: Action,
+    revoked: RevocationSnapshot,
+    nowMs: number,
+  ): Result<Permit, Refusal>
 }
 
 interface CompiledRule {
@@ -29,8 +39,28 @@ export function createPolicy(rules: readonly Rule[], resources: Iterable<Resourc
     )
   }
   return {
-    decide: (assertion, resource, action) => decide(byResource.get(resource.name) ?? [], assertion, resource, action),
+    isOpenTo: (client, { name }) => (byResource.get(name) ?? []).some(({ rule }) => opensTo(rule, client)),
+    decide(assertion, resource, action, revoked, nowMs) {
+      const tokensUntil = standing(assertion, resource, revoked, nowMs)
+      if (!tokensUntil.ok) return tokensUntil
+      return decide(byResource.get(resource.name) ?? [], assertion, resource, action, tokensUntil.value)
+    },
   }
+}
+
+/** Whether anybody has been cut off here; answers up to when the access tokens of this subject are dead. */
+function standing(
+  { principal, caller }: VerifiedAssertion,
+  resource: Resource,
+  revoked: RevocationSnapshot,
+  nowMs: number,
+): Result<number, Refusal> {
+  const subject = { idp: principal.idp, user: principal.subject, client: caller.name, resource: resource.name }
+  return judgeStanding(revoked.standingOf(subject, nowMs), principal.issuedAt)
+}
+
+function opensTo({ effect, clients }: Rule, client: string): boolean {
+  return effect === 'allow' && (clients === undefined || clients.includes(client))
 }
 
 function compile(rule: Rule): CompiledRule {
@@ -43,6 +73,7 @@ function decide(
   assertion: VerifiedAssertion,
   resource: Resource,
   action: Action,
+  tokensUntil: number,
 ): Result<Permit, Refusal> {
   const question: Question = { principal: assertion.principal, client: assertion.caller.name, action }
   const grantable = new Set<ScopeToken>()
@@ -70,7 +101,7 @@ function decide(
   if (allowedBy === undefined) return err({ code: 'POL100' })
   const scopes = grant(resource, grantable.difference(forbidden), action)
   if (!scopes.ok) return scopes
-  return ok(permit({ assertion, resource, scopes: scopes.value, rule: allowedBy }))
+  return ok(permit({ assertion, resource, scopes: scopes.value, rule: allowedBy, tokensUntil }))
 }
 
 /** The scopes to ask for: those asked by the caller if every one is allowed, else all that are allowed. Sorted. */

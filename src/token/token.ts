@@ -6,7 +6,7 @@ import type { Credentials } from '../credentials/credentials.ts'
 import type { Identity } from '../identity/identity.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
-import type { Credential, Resource } from '../model.ts'
+import type { Credential, Permit, Resource } from '../model.ts'
 import { toJson } from '../oauth/answers.ts'
 import { readForm } from '../oauth/form.ts'
 import { parseTokenRequest, type TokenRequest } from '../oauth/token-request.ts'
@@ -14,11 +14,13 @@ import { TOKEN_TYPE } from '../oauth/vocabulary.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
+import type { Revocations } from '../revocation/revocation.ts'
 
 export interface TokenPorts {
   readonly config: Config
   readonly identity: Identity
   readonly policy: Policy
+  readonly revocations: Revocations
   readonly credentials: Credentials
   readonly clock: Clock
 }
@@ -47,7 +49,7 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
 
   const wanted = parseTokenRequest(form.value)
   if (!wanted.ok) return wanted
-  const resource = findResource(ports.config, wanted.value)
+  const resource = findResource(ports, client.value.name, wanted.value)
   if (resource.ok) facts.resource = resource.value
   if (wanted.value.scopes !== undefined) facts.asked = wanted.value.scopes
 
@@ -57,29 +59,47 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
   // Not earlier: whoever shows no good token must not learn which resources there are (threat T42).
   if (!resource.ok) return resource
 
-  const permit = ports.policy.decide(assertion.value, resource.value, { kind: 'token', scopes: wanted.value.scopes })
+  const decide = async (): Promise<Result<Permit, Refusal>> => {
+    const revoked = await ports.revocations.current()
+    if (!revoked.ok) return revoked
+    const action = { kind: 'token', scopes: wanted.value.scopes } as const
+    return ports.policy.decide(assertion.value, resource.value, action, revoked.value, ports.clock.epochMillis())
+  }
+  const permit = await decide()
   if (!permit.ok) return permit
   facts.permit = permit.value
 
   const acquired = await ports.credentials.acquire(permit.value)
   if (!acquired.ok) return acquired
-  const { credential, origin, idJagJti, ms } = acquired.value
-  facts.credential = { origin, idJagJti, ms, expiresAt: credential.expiresAt, scopes: credential.scopes }
+  if (acquired.value.origin === 'exchange' || acquired.value.origin === 'flight') {
+    // A flight takes its time: who is cut off meanwhile does not get what it brings.
+    const still = await decide()
+    if (!still.ok) return still
+    if (acquired.value.obtainedAt <= still.value.tokensUntil)
+      return err({ code: 'INT101', detail: 'revoked in flight', retryAfterSeconds: 1 })
+  }
+  const { credential, origin, idJagJti, ms, quota } = acquired.value
+  facts.credential = { origin, idJagJti, ms, quota, expiresAt: credential.expiresAt, scopes: credential.scopes }
   return ok(toTokenResponse(credential, ports.clock.now()))
 }
 
 /**
  * The one resource that is meant: by its resource indicator (RFC 8707), by the issuer of its authorization server, or by
- * its name here as RFC 8693 section 2.1 logical name. Strings are compared, never URLs; nothing a caller names is fetched.
+ * its name here as RFC 8693 section 2.1 logical name; only those that are open to the client are looked at. Strings are compared, never URLs; nothing a caller names is fetched.
  */
-function findResource(config: Config, { resource, audience }: TokenRequest): Result<Resource, Refusal> {
+function findResource(
+  { config, policy }: TokenPorts,
+  client: string,
+  { resource, audience }: TokenRequest,
+): Result<Resource, Refusal> {
   const found = [...config.resources.values()].filter(
     (candidate) =>
+      policy.isOpenTo(client, candidate) &&
       (resource === undefined || candidate.resource === resource) &&
       (audience === undefined || audience === candidate.name || audience === candidate.authorizationServer.issuer),
   )
   const [first, second] = found
-  if (first === undefined) return err({ code: 'CLI106', detail: 'unknown resource or audience' })
+  if (first === undefined) return err({ code: 'CLI106', detail: 'unknown here, or not open to this client' })
   return second === undefined ? ok(first) : err({ code: 'CLI107', detail: 'several resources fit' })
 }
 

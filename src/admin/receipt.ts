@@ -1,0 +1,139 @@
+// Revoking: the cut-off is written first and is what holds; then everything that can be taken back is taken back, and the
+// receipt says what became of each token and from when on nobody uses it.
+import type { Config } from '../config/config.ts'
+import type { Cut, Cutter } from '../credentials/credentials.ts'
+import { err, ok, type Result } from '../lib/result.ts'
+import type { Connection, RevocationSelector } from '../model.ts'
+import type { Clock, Registry, RevocationLog } from '../ports.ts'
+import type { Refusal } from '../refusal.ts'
+import type { RevocationSnapshot } from '../revocation/revocation.ts'
+import { dateTime, isObtainedBy, isUnexpired, statusOf, toView, type ConnectionView } from './connections.ts'
+import { toTime, type RevocationOrder } from './input.ts'
+
+export interface RevocationTools {
+  readonly config: Config
+  readonly log: RevocationLog
+  readonly registry: Registry
+  readonly cutter: Cutter
+  readonly clock: Clock
+}
+
+/** On the wire. */
+export interface Receipt {
+  /** Of the cut-off; absent: nothing was done. */
+  readonly id?: string
+  readonly dry_run: boolean
+  readonly selector: RevocationSelector
+  readonly before: string
+  /** From then on no gateway anywhere uses what was cut, for any request that comes in. */
+  readonly effective_by: string
+  /** Whether ID tokens from before are worth nothing any more either. */
+  readonly sign_ins_ended: boolean
+  /** Whether it could be told which connections there are; the cut-off holds all the same. */
+  readonly connections_known: boolean
+  readonly connections: readonly CutView[]
+  /** There are more of them than are listed here; they are cut off too, but their tokens were not taken back. */
+  readonly more: boolean
+  readonly counts: Readonly<Record<string, number>>
+}
+
+interface CutView extends ConnectionView {
+  readonly token_expires_at: string
+  readonly authorization_server?: Cut['outcome']
+}
+
+/** So many are listed in a receipt, and their tokens revoked where they were issued. */
+const MAX_CUT = 100
+/** So many are looked through for those that are still alive; the newest come first. */
+const MAX_FOUND = 500
+const SKEW_SECONDS = 60
+/** Clocks apart, flights on their way, the longest `max_staleness`. */
+const FORGET_MARGIN_SECONDS = 600
+
+/** `revoked`: what was in force before. Refuses with INT102: then nothing is certain, and nothing else was done. */
+export async function revoke(
+  { selector, before, dryRun }: RevocationOrder,
+  revoked: RevocationSnapshot,
+  tools: RevocationTools,
+): Promise<Result<Receipt, Refusal>> {
+  const { clock, config, log, cutter } = tools
+  const id = `cutoff_${crypto.randomUUID()}`
+  if (!dryRun) {
+    try {
+      await log.add({ kind: 'cutoff', id, selector, before }, forgetAt(before, config))
+    } catch {
+      return err({ code: 'INT102', detail: 'the cut-off could not be written', retryAfterSeconds: 1 })
+    }
+  }
+  const at = clock.epochMillis()
+  const found = await findAlive(selector, before, revoked, tools)
+  const reached = [...found.live, ...found.dead].slice(0, MAX_CUT)
+  const cuts = dryRun ? undefined : await cutter.cut(reached, before)
+  const live = new Set(found.live)
+  // What was dead already is worth a line only where something was still to be taken back.
+  const shown = cuts?.filter(({ connection, outcome }) => live.has(connection) || outcome !== 'not_held')
+  const views = shown?.map(toCutView) ?? found.live.slice(0, MAX_CUT).map(toDryView)
+  const hit = new Set(cuts?.map(({ connection }) => connection) ?? reached)
+  const spared = reached.filter((connection) => live.has(connection) && !hit.has(connection))
+  return ok({
+    ...(dryRun ? {} : { id }),
+    dry_run: dryRun,
+    selector,
+    before: toTime(before),
+    effective_by: toTime(at + config.revocation.maxStalenessSeconds * 1000),
+    sign_ins_ended: selector.resource === undefined,
+    connections_known: found.known,
+    connections: views,
+    more: found.more,
+    counts: { connections: live.size - spared.length, ...tally(shown ?? []) },
+  })
+}
+
+interface Found {
+  readonly known: boolean
+  /** Led somewhere until now. */
+  readonly live: readonly Connection[]
+  /** Cut off already, but what an earlier attempt could not take back may still be here. */
+  readonly dead: readonly Connection[]
+  readonly more: boolean
+}
+
+async function findAlive(
+  selector: RevocationSelector,
+  before: number,
+  revoked: RevocationSnapshot,
+  { registry, clock }: RevocationTools,
+): Promise<Found> {
+  const found = await registry.list({ selector, limit: MAX_FOUND }).catch(() => undefined)
+  if (found === undefined) return { known: false, live: [], dead: [], more: false }
+  const now = clock.epochMillis()
+  const reached = found.connections.filter(
+    (connection) => isUnexpired(connection, now) && isObtainedBy(connection, before),
+  )
+  const isDead = (connection: Connection): boolean => statusOf(connection, revoked, now) === 'revoked'
+  const live = reached.filter((connection) => !isDead(connection))
+  // The last of the list is the oldest: where it is expired, so is hardly anything that was left out.
+  const last = found.connections.at(-1)
+  const more = live.length > MAX_CUT || (found.more && last !== undefined && isUnexpired(last, now))
+  return { known: true, live, dead: reached.filter(isDead), more }
+}
+
+/** Not before it can no longer matter: no token and no sign-in from before it is alive by then. */
+function forgetAt(before: number, { cache, idps }: Pick<Config, 'cache' | 'idps'>): number {
+  const signIns = [...idps.values()].map(({ idToken }) => idToken.maxAgeSeconds + SKEW_SECONDS)
+  return before + (Math.max(cache.maxTtlSeconds, ...signIns) + FORGET_MARGIN_SECONDS) * 1000
+}
+
+function toDryView(connection: Connection): CutView {
+  return { ...toView(connection), token_expires_at: dateTime(connection.expiresAt) }
+}
+
+function toCutView({ connection, outcome, tokenExpiresAt }: Cut): CutView {
+  return { ...toView(connection), token_expires_at: dateTime(tokenExpiresAt), authorization_server: outcome }
+}
+
+function tally(cuts: readonly Cut[]): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const { outcome } of cuts) counts[outcome] = (counts[outcome] ?? 0) + 1
+  return counts
+}

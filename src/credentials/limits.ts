@@ -1,0 +1,92 @@
+// What keeps counterparties from being asked too much: refusals that are remembered, circuits for outages, the quota.
+import { Circuit, type CircuitBounds } from '../lib/circuit.ts'
+import { err, ok, type Result } from '../lib/result.ts'
+import type { Background, Clock, Memory, QuotaUse, Registry } from '../ports.ts'
+import { kindOf, type Refusal, type RefusalKind } from '../refusal.ts'
+
+// A refusal that will be the same in a moment answers for a moment. An outage is not among them: whether a server is back is
+// for the circuit to find out.
+const REMEMBERED: Partial<Record<RefusalKind, Memory>> = {
+  access_refused: { seconds: 30, sameTokenOnly: false },
+  target_refused: { seconds: 30, sameTokenOnly: false },
+  scope_refused: { seconds: 30, sameTokenOnly: false },
+  grant_refused: { seconds: 10, sameTokenOnly: false },
+  misconfigured: { seconds: 10, sameTokenOnly: false },
+  misbehaved: { seconds: 10, sameTokenOnly: false },
+  // The user can mend these: the next ID token is judged anew.
+  login_refused: { seconds: 30, sameTokenOnly: true },
+  step_up: { seconds: 30, sameTokenOnly: true },
+}
+
+export function memoryOf({ code, holdSeconds }: Refusal): Memory | undefined {
+  if (holdSeconds !== undefined) return { seconds: holdSeconds, sameTokenOnly: false }
+  return REMEMBERED[kindOf(code)]
+}
+
+// Twenty users who meet the outage at the same moment are twenty calls; after ten failures in a row nobody else tries but one
+// caller every few seconds. Recovery is noticed within the longest pause.
+const CIRCUIT: CircuitBounds = { failuresToOpen: 10, firstPauseMs: 1_000, maxPauseMs: 4_000 }
+
+/** One circuit per counterparty, in the memory of this isolate. */
+export interface Circuits {
+  /** Whether a call may be made now: false while the counterparty is known to be out of order. */
+  admits(counterparty: string): boolean
+  /** How a call that was admitted has ended. */
+  report(counterparty: string, result: Result<unknown, Refusal>): void
+}
+
+export function createCircuits(clock: Clock): Circuits {
+  // Counterparties come from the configuration only.
+  const circuits = new Map<string, Circuit>()
+  const circuitOf = (counterparty: string): Circuit => {
+    const circuit = circuits.get(counterparty) ?? new Circuit(CIRCUIT, () => clock.millis())
+    circuits.set(counterparty, circuit)
+    return circuit
+  }
+  return {
+    admits: (counterparty) => circuitOf(counterparty).admits(),
+    report(counterparty, result) {
+      if (!result.ok && isOutage(result.error)) circuitOf(counterparty).failed()
+      else circuitOf(counterparty).succeeded()
+    },
+  }
+}
+
+/** Not reached, not answered, or answered that it cannot: a malformed answer still shows a living server. */
+function isOutage({ code }: Refusal): boolean {
+  const kind = kindOf(code)
+  return kind === 'unavailable' || kind === 'timeout'
+}
+
+export interface QuotaLimits {
+  readonly limit: number
+  /** Share of the limit from which on events carry a warning. */
+  readonly warnAt: number
+}
+
+/** One ID-JAG that is about to be obtained. */
+export interface Use {
+  readonly idp: string
+  readonly user: string
+  readonly resource: string
+}
+
+/**
+ * Counts an ID-JAG before it is obtained; `release` gives the place back when none was. With a limit, a ledger that cannot be
+ * reached refuses (INT101): the limit is a promise. Without one, it costs nobody a request.
+ */
+export async function reserve(
+  use: Use,
+  limits: QuotaLimits | undefined,
+  ports: { readonly registry: Registry; readonly clock: Clock; readonly background: Background },
+): Promise<Result<{ readonly quota: QuotaUse | undefined; readonly release: () => void }, Refusal>> {
+  const counted = { ...use, month: new Date(ports.clock.epochMillis()).toISOString().slice(0, 7) }
+  const release = (): void => ports.background(ports.registry.release(counted).catch(() => undefined))
+  const place = await ports.registry.reserve(counted, limits?.limit).catch(() => undefined)
+  if (limits === undefined) return ok({ quota: undefined, release: place === undefined ? () => undefined : release })
+  if (place === undefined) return err({ code: 'INT101', detail: 'the quota ledger failed', retryAfterSeconds: 1 })
+  if (!place.allowed)
+    return err({ code: 'LIM201', name: use.resource, detail: `${place.used} of ${limits.limit} used` })
+  const { limit, warnAt } = limits
+  return ok({ quota: { used: place.used, limit, warning: place.used >= limit * warnAt }, release })
+}

@@ -1,0 +1,127 @@
+// The Durable Object that keeps one shard of the registry: who has obtained tokens, and how many ID-JAGs that cost in a
+// month. All that is about one user stands in one shard, so that a limit is counted in one place and nothing slips past it.
+import { DurableObject } from 'cloudflare:workers'
+import { numericDate } from '../lib/numeric-date.ts'
+import type { Connection, RevocationSelector } from '../model.ts'
+import type { ConnectionFilter, QuotaKey } from '../ports.ts'
+import type { Env, LedgerMethods } from './env.ts'
+import { oldestExpiry, oldestMonth } from './registry-rules.ts'
+import { CONNECTION_COLUMNS, type Row } from './rows.ts'
+
+/** What is too old is of no use and no harm; this is how long it may lie about. */
+const CLEANUP_INTERVAL_MS = 24 * 60 * 60 * 1000
+
+/** The columns that a selector may name. */
+const SELECTABLE = ['idp', 'user', 'client', 'resource'] as const satisfies readonly (keyof RevocationSelector)[]
+
+export class Ledger extends DurableObject implements LedgerMethods {
+  readonly #sql: SqlStorage
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env)
+    this.#sql = ctx.storage.sql
+    this.#sql.exec(
+      `CREATE TABLE IF NOT EXISTS connections (
+         name TEXT PRIMARY KEY, idp TEXT NOT NULL, issuer TEXT NOT NULL, user TEXT NOT NULL, tenant TEXT,
+         client TEXT NOT NULL, resource TEXT NOT NULL, scopes TEXT NOT NULL, first_issued_at INTEGER NOT NULL,
+         last_issued_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, count INTEGER NOT NULL, id_jag_jti TEXT
+       ) WITHOUT ROWID, STRICT`,
+    )
+    this.#sql.exec('CREATE INDEX IF NOT EXISTS connections_by_user ON connections (user, last_issued_at)')
+    this.#sql.exec('CREATE INDEX IF NOT EXISTS connections_by_last_issue ON connections (last_issued_at)')
+    this.#sql.exec(
+      `CREATE TABLE IF NOT EXISTS quota (
+         month TEXT NOT NULL, idp TEXT NOT NULL, user TEXT NOT NULL, resource TEXT NOT NULL, used INTEGER NOT NULL,
+         PRIMARY KEY (user, month, idp, resource)
+       ) WITHOUT ROWID, STRICT`,
+    )
+  }
+
+  /** Looks and counts without an await in between: of two that arrive together, one is first. */
+  async reserve({ idp, user, resource, month }: QuotaKey, limit?: number): Promise<{ allowed: boolean; used: number }> {
+    const key = [user, month, idp, resource]
+    const [row] = this.#sql
+      .exec('SELECT used FROM quota WHERE user = ? AND month = ? AND idp = ? AND resource = ?', ...key)
+      .toArray()
+    const used = Number(row?.['used'] ?? 0)
+    if (limit !== undefined && used >= limit) return { allowed: false, used }
+    this.#sql.exec(
+      `INSERT INTO quota (user, month, idp, resource, used) VALUES (?, ?, ?, ?, 1)
+       ON CONFLICT (user, month, idp, resource) DO UPDATE SET used = used + 1`,
+      ...key,
+    )
+    await this.#cleanUpLater()
+    return { allowed: true, used: used + 1 }
+  }
+
+  async release({ idp, user, resource, month }: QuotaKey): Promise<void> {
+    this.#sql.exec(
+      'UPDATE quota SET used = used - 1 WHERE user = ? AND month = ? AND idp = ? AND resource = ? AND used > 0',
+      user,
+      month,
+      idp,
+      resource,
+    )
+  }
+
+  async record(connection: Connection): Promise<void> {
+    this.#sql.exec(
+      `INSERT INTO connections (${CONNECTION_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)
+       ON CONFLICT (name) DO UPDATE SET
+         idp = excluded.idp, issuer = excluded.issuer, user = excluded.user, tenant = excluded.tenant,
+         client = excluded.client, resource = excluded.resource, scopes = excluded.scopes,
+         last_issued_at = excluded.last_issued_at, expires_at = excluded.expires_at,
+         count = count + 1, id_jag_jti = excluded.id_jag_jti`,
+      connection.name,
+      connection.idp,
+      connection.issuer,
+      connection.user,
+      connection.tenant ?? null,
+      connection.client,
+      connection.resource,
+      JSON.stringify(connection.scopes),
+      connection.firstIssuedAt,
+      connection.lastIssuedAt,
+      connection.expiresAt,
+      connection.idJagJti ?? null,
+    )
+    await this.#cleanUpLater()
+  }
+
+  /** The newest of this shard, at most `limit`. */
+  async list({ selector, limit }: ConnectionFilter): Promise<Row[]> {
+    const named = SELECTABLE.filter((column) => selector[column] !== undefined)
+    const where = named.length === 0 ? '' : `WHERE ${named.map((column) => `${column} = ?`).join(' AND ')}`
+    const rows = this.#sql
+      .exec(
+        `SELECT ${CONNECTION_COLUMNS} FROM connections ${where} ORDER BY last_issued_at DESC, name LIMIT ?`,
+        ...named.map((column) => selector[column]),
+        limit,
+      )
+      .raw<(string | number | null)[]>()
+    return [...rows]
+  }
+
+  async quota(user: string, month: string): Promise<Row[]> {
+    const rows = this.#sql
+      .exec(
+        'SELECT idp, resource, used FROM quota WHERE user = ? AND month = ? AND used > 0 ORDER BY idp, resource',
+        user,
+        month,
+      )
+      .raw<(string | number | null)[]>()
+    return [...rows]
+  }
+
+  override async alarm(): Promise<void> {
+    const now = numericDate(Date.now() / 1000)
+    this.#sql.exec('DELETE FROM connections WHERE expires_at < ?', oldestExpiry(now))
+    this.#sql.exec('DELETE FROM quota WHERE month < ?', oldestMonth(now))
+    const left = this.#sql.exec('SELECT 1 FROM connections UNION ALL SELECT 1 FROM quota LIMIT 1').toArray()
+    if (left.length > 0) await this.ctx.storage.setAlarm(Date.now() + CLEANUP_INTERVAL_MS)
+  }
+
+  async #cleanUpLater(): Promise<void> {
+    if ((await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(Date.now() + CLEANUP_INTERVAL_MS)
+  }
+}

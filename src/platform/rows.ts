@@ -1,0 +1,90 @@
+// What the objects with tables send: rows as they are stored, as plain lists. They are read here, where the answer arrives,
+// and as strictly as anything foreign: another version of this program may have written them, or may have sent them.
+import { numericDate, type NumericDate } from '../lib/numeric-date.ts'
+import type { Connection, Issuer, Revocation, RevocationSelector } from '../model.ts'
+
+/** A row in the order of the columns that were asked for. */
+export type Row = readonly (string | number | null)[]
+
+/** The columns of the revocation book, in the order of `toRevocation()`. */
+export const REVOCATION_COLUMNS = 'id, kind, idp, user, client, resource, before_ms, until_ms'
+
+/** The columns of a connection, in the order of `toConnection()`. */
+export const CONNECTION_COLUMNS =
+  'name, idp, issuer, user, tenant, client, resource, scopes, first_issued_at, last_issued_at, expires_at, count, id_jag_jti'
+
+/** Throws for a row that means nothing here: to leave a revocation out would be to lift it. */
+export function toRevocation(row: Row): Revocation {
+  const [id, kind, idp, user, client, resource, before, until] = row
+  const selector: RevocationSelector = {
+    ...(idp === null ? {} : { idp: text(idp, 'idp') }),
+    ...(user === null ? {} : { user: text(user, 'user') }),
+    ...(client === null ? {} : { client: text(client, 'client') }),
+    ...(resource === null ? {} : { resource: text(resource, 'resource') }),
+  }
+  const common = { id: text(id, 'id'), selector }
+  if (kind === 'cutoff') return { kind, ...common, before: count(before, 'before_ms') }
+  if (kind === 'block') return { kind, ...common, until: until === null ? undefined : count(until, 'until_ms') }
+  throw unreadable('kind')
+}
+
+/** Throws for a row that means nothing here: a list that leaves somebody out would be believed. */
+export function toConnection(row: Row): Connection {
+  const [name, idp, issuer, user, tenant, client, resource, scopes, first, last, expires, times, jti] = row
+  return {
+    name: text(name, 'name'),
+    idp: text(idp, 'idp'),
+    issuer: issuerOf(issuer),
+    user: text(user, 'user'),
+    tenant: tenant === null ? undefined : text(tenant, 'tenant'),
+    client: text(client, 'client'),
+    resource: text(resource, 'resource'),
+    scopes: texts(scopes),
+    firstIssuedAt: date(first, 'first_issued_at'),
+    lastIssuedAt: date(last, 'last_issued_at'),
+    expiresAt: date(expires, 'expires_at'),
+    count: count(times, 'count'),
+    idJagJti: jti === null ? undefined : text(jti, 'id_jag_jti'),
+  }
+}
+
+/** A row of (idp, resource, used). */
+export function toUse(row: Row): { readonly idp: string; readonly resource: string; readonly used: number } {
+  const [idp, resource, used] = row
+  return { idp: text(idp, 'idp'), resource: text(resource, 'resource'), used: count(used, 'used') }
+}
+
+function unreadable(column: string): Error {
+  return new Error(`a stored row has a ${column} that this version cannot read`)
+}
+
+function text(value: unknown, column: string): string {
+  if (typeof value !== 'string') throw unreadable(column)
+  return value
+}
+
+function count(value: unknown, column: string): number {
+  if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) throw unreadable(column)
+  return value
+}
+
+function date(value: unknown, column: string): NumericDate {
+  return numericDate(count(value, column))
+}
+
+function texts(value: unknown): readonly string[] {
+  const scopes: unknown = JSON.parse(text(value, 'scopes'))
+  if (!Array.isArray(scopes)) throw unreadable('scopes')
+  return scopes.map((scope: unknown) => text(scope, 'scopes'))
+}
+
+function issuerOf(value: unknown): Issuer {
+  const written = text(value, 'issuer')
+  if (!isIssuer(written)) throw unreadable('issuer')
+  return written
+}
+
+/** It was one when it was written: the configuration had made it. */
+function isIssuer(written: string): written is Issuer {
+  return written !== ''
+}
