@@ -1,11 +1,8 @@
 // What the real ground promises beyond the ports' contracts. It runs in workerd only: in Node its platform does not exist.
 import { createGround } from '#ground'
 import { describe, expect, test } from 'vitest'
-import { sha256 } from '../../src/lib/digest.ts'
 import { numericDate } from '../../src/lib/numeric-date.ts'
 import type { AuditEvent, SecretName } from '../../src/model.ts'
-import type { Landing } from '../../src/ports.ts'
-import { createJob } from './scripted-work.ts'
 
 const ground = createGround()
 
@@ -65,74 +62,6 @@ describe.skipIf(ground.platform === undefined)('createTokenStore()', () => {
         reason: new Error(`KV ${what} took longer than 1000 ms`),
       })),
     )
-  })
-})
-
-describe.skipIf(ground.platform === undefined)('createSingleFlight()', () => {
-  if (ground.platform === undefined) return
-  const { createSingleFlight } = ground.platform.cloudflare
-  const landing: Landing = { landed: true, sealed: new Uint8Array([1]), fresh: true, ms: {} }
-
-  /** Objects that answer with each of these in turn. */
-  function createObjects(answers: readonly (Landing | Error)[]) {
-    const calls: string[] = []
-    const getByName = (name: string) => ({
-      async join() {
-        const answer = answers[calls.length]
-        calls.push(name)
-        if (answer === undefined || answer instanceof Error) throw answer ?? new Error('called too often')
-        return answer
-      },
-    })
-    return { calls, getByName }
-  }
-
-  test('gives up on an object that hangs', async () => {
-    const flight = createSingleFlight({ getByName: () => ({ join: never }) }, 20)
-    await expect(flight.join('n', createJob())).rejects.toThrow('the flight object took longer than 20 ms')
-  })
-
-  test('calls again, once, when the platform says that this is safe', async () => {
-    const reset = Object.assign(new Error('reset because its code was updated'), { retryable: true })
-    const once = createObjects([reset, landing])
-    expect(await createSingleFlight(once).join('n', createJob())).toEqual(landing)
-    expect(once.calls).toEqual(['n', 'n'])
-    const twice = createObjects([reset, reset, landing])
-    await expect(createSingleFlight(twice).join('n', createJob())).rejects.toThrow('reset')
-  })
-
-  test('does not call again when the work threw or the object is overloaded', async () => {
-    const overloaded = Object.assign(new Error('overloaded'), { retryable: true, overloaded: true })
-    for (const error of [new Error('the work broke'), overloaded]) {
-      const objects = createObjects([error, landing])
-      await expect(createSingleFlight(objects).join('n', createJob())).rejects.toThrow(error)
-      expect(objects.calls).toHaveLength(1)
-    }
-  })
-})
-
-describe.skipIf(ground.platform === undefined)('createReplayGuard()', () => {
-  if (ground.platform === undefined) return
-  const { createReplayGuard } = ground.platform.cloudflare
-
-  test('sends a digest to the object of its first character, never the value', async () => {
-    const sent: unknown[] = []
-    const guard = createReplayGuard({
-      getByName: (object) => ({
-        async claim(digest, until) {
-          sent.push({ object, digest, until })
-          return true
-        },
-      }),
-    })
-    await guard.claim('a value', numericDate(1_800_000_000))
-    const digest = await sha256('a value')
-    expect(sent).toEqual([{ object: `replay-${digest[0]}`, digest, until: 1_800_000_000 }])
-  })
-
-  test('gives up on an object that hangs, so that the value counts as used', async () => {
-    const guard = createReplayGuard({ getByName: () => ({ claim: never }) })
-    await expect(guard.claim('a value', numericDate(1_800_000_000))).rejects.toThrow('the replay object took longer')
   })
 })
 

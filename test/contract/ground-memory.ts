@@ -2,7 +2,9 @@
 import {
   createCollectingBackground,
   createManualClock,
+  createMemoryRegistry,
   createMemoryReplayGuard,
+  createMemoryRevocationLog,
   createMemorySingleFlight,
   createMemoryTokenStore,
 } from '../../src/platform/memory.ts'
@@ -16,10 +18,14 @@ export function createGround(): Ground {
     tokenStore: createMemoryTokenStore({ clock }).at('here'),
     singleFlight: createMemorySingleFlight({ work: createScriptedWork(clock), clock, background }),
     replayGuard: createMemoryReplayGuard({ clock }),
+    revocationLog: createMemoryRevocationLog({ clock }),
+    registry: createMemoryRegistry({ clock }),
     now: () => clock.now(),
+    epochMillis: () => clock.epochMillis(),
     async pass(seconds) {
       clock.advance(seconds)
     },
+    cleanUp: async () => undefined,
     platform: undefined,
   }
 }

@@ -1,14 +1,19 @@
 // What the contract suite asks of a ground. `#ground` is one of the two files that make one.
-import type { ReplayGuard, SingleFlight, TokenStore } from '../../src/ports.ts'
+import type { Registry, ReplayGuard, RevocationLog, SingleFlight, TokenStore } from '../../src/ports.ts'
 
 export interface Ground {
   readonly tokenStore: TokenStore
   /** Its work is the scripted one. */
   readonly singleFlight: SingleFlight
   readonly replayGuard: ReplayGuard
+  readonly revocationLog: RevocationLog
+  readonly registry: Registry
   now(): number
+  epochMillis(): number
   /** Lets time pass: at once in memory, by waiting on the real ground. */
   pass(seconds: number): Promise<void>
+  /** Lets the registry delete what is too old about a user; in memory it does so by itself. */
+  cleanUp(user: string): Promise<void>
   /** What only the platform can be made to do; undefined in memory. */
   readonly platform: Platform | undefined
 }
@@ -16,6 +21,8 @@ export interface Ground {
 export interface Platform {
   /** The room under test; it can be loaded in workerd only. */
   readonly cloudflare: typeof import('../../src/platform/cloudflare.ts')
+  /** The flight objects themselves. */
+  readonly flights: Parameters<(typeof import('../../src/platform/cloudflare.ts'))['createSingleFlight']>[0]
   /** Takes the flight object out of memory, as the platform does with idle ones. */
   evict(flight: string): Promise<void>
   /** Runs the alarm of the flight object now; false if none is set. */
@@ -28,6 +35,20 @@ export interface Platform {
   replayRows(digest: string): Promise<number>
   /** Runs the alarm of the replay object that keeps this digest; false if none is set. */
   ringReplay(digest: string): Promise<boolean>
+  /** Takes the revocation book out of memory. */
+  evictBook(): Promise<void>
+  /** Runs the alarm of the revocation book now; false if none is set. */
+  ringBook(): Promise<boolean>
+  /** Lets the revocation book lose all it has stored. */
+  wipeBook(): Promise<void>
+  /** Runs a statement in the revocation book; answers the number of rows. */
+  sqlInBook(statement: string, ...values: readonly (string | number)[]): Promise<number>
+  /** Takes the ledger of a user out of memory. */
+  evictLedger(user: string): Promise<void>
+  /** Runs the alarm of the ledger of a user now; false if none is set. */
+  ringLedger(user: string): Promise<boolean>
+  /** Runs a statement in the ledger of a user; answers the number of rows. */
+  sqlInLedger(user: string, statement: string, ...values: readonly (string | number)[]): Promise<number>
   /** Has the Worker put an entry by Background after its answer has left. */
   putInBackground(name: string): Promise<void>
   /** Does the same from within the flight object. */

@@ -1,9 +1,10 @@
 // The work behind the single flight of the contract suite. Its script travels in the job, because on the real ground the
 // work runs inside a Durable Object that no test can reach into; what it saw travels back as the sealed entry.
 import { fromUtf8, toUtf8 } from '../../src/lib/bytes.ts'
-import { plusSeconds } from '../../src/lib/numeric-date.ts'
+import { numericDate, plusSeconds } from '../../src/lib/numeric-date.ts'
 import { isObject } from '../../src/lib/strict-json.ts'
-import type { Clock, Landing, TokenJob, TokenWork } from '../../src/ports.ts'
+import type { Issuer } from '../../src/model.ts'
+import type { Clock, Landing, Memory, TokenJob, TokenWork } from '../../src/ports.ts'
 
 /** What one run of the work does. `same`: lands with the id of the run before. */
 export type Step = 'land' | 'same' | 'refuse' | 'refuse_login' | 'throw'
@@ -15,6 +16,8 @@ export interface Script {
   readonly steps: readonly [Step, ...Step[]]
   readonly delayMs: number
   readonly usableForSeconds: number
+  /** For its refusals. */
+  readonly remember?: Memory
 }
 
 /** What a run saw. */
@@ -23,6 +26,8 @@ export interface Sight {
   readonly kept: string | undefined
   readonly subjectToken: string
   readonly rejectedEntry: string | undefined
+  /** When the run began, in milliseconds since the epoch. */
+  readonly obtainedAt: number
 }
 
 const runs = new Map<string, number>()
@@ -32,21 +37,26 @@ export function createScriptedWork(clock: Clock): TokenWork {
     const script = parseScript(job.identity)
     const run = (runs.get(script.key) ?? 0) + 1
     runs.set(script.key, run)
+    const obtainedAt = clock.epochMillis()
     await new Promise((resolve) => setTimeout(resolve, script.delayMs))
     const step = script.steps[Math.min(run, script.steps.length) - 1] ?? script.steps[0]
     const ms = { exchange: run, redeem: 1 }
     if (step === 'throw') throw new Error(`run ${run} broke`)
-    if (step === 'refuse') return { refusal: { code: 'IDP112', detail: `run ${run}`, retryAfterSeconds: 7 }, ms }
-    if (step === 'refuse_login') return { refusal: { code: 'IDP101', detail: `run ${run}` }, ms }
+    const remember = script.remember === undefined ? {} : { remember: script.remember }
+    if (step === 'refuse')
+      return { refusal: { code: 'IDP112', detail: `run ${run}`, retryAfterSeconds: 7 }, ms, ...remember }
+    if (step === 'refuse_login') return { refusal: { code: 'IDP101', detail: `run ${run}` }, ms, ...remember }
     const { subjectToken, rejectedEntry } = job
-    const sight: Sight = { run, kept: kept?.id, subjectToken, rejectedEntry }
+    const sight: Sight = { run, kept: kept?.id, subjectToken, rejectedEntry, obtainedAt }
     return {
       kept: {
         id: idOf(script.key, step === 'same' ? run - 1 : run),
         sealed: toUtf8(JSON.stringify(sight)),
         usableUntil: plusSeconds(clock.now(), script.usableForSeconds),
+        obtainedAt,
       },
       ms,
+      quota: { used: run, limit: 100, warning: false },
     }
   }
 }
@@ -74,6 +84,10 @@ export function createJob(options: JobOptions = {}): TokenJob {
     subjectToken: 'header.payload.signature',
     minRemainingSeconds: 60,
     rejectedEntry: undefined,
+    place: 'place',
+    signedInAt: numericDate(0),
+    tokensUntil: 0,
+    owner: { issuer: issuer('https://acme.example'), user: 'alice', tenant: undefined },
     ...job,
     identity: JSON.stringify(whole),
   }
@@ -85,13 +99,24 @@ export function sightOf(landing: Landing): Sight {
   const text = fromUtf8(landing.sealed)
   const seen: unknown = text.ok ? JSON.parse(text.value) : undefined
   if (!isObject(seen)) throw new Error('the entry was damaged')
-  const { run, kept, subjectToken, rejectedEntry } = seen
+  const { run, kept, subjectToken, rejectedEntry, obtainedAt } = seen
   return {
     run: Number(run),
     kept: textOf(kept),
     subjectToken: String(subjectToken),
     rejectedEntry: textOf(rejectedEntry),
+    obtainedAt: Number(obtainedAt),
   }
+}
+
+export function issuer(text: string): Issuer {
+  if (!isIssuer(text)) throw new Error('this cannot happen')
+  return text
+}
+
+/** Any text may stand for an issuer here. */
+function isIssuer(_text: string): _text is Issuer {
+  return true
 }
 
 function textOf(value: unknown): string | undefined {

@@ -34,6 +34,20 @@ describe('SingleFlight', () => {
     }
   })
 
+  test('only the one who led is told what it cost', async () => {
+    const name = freshName()
+    const job = createJob({ script: { delayMs: 100 } })
+    const landings = await joinTimes(5, name, job)
+    const later = await singleFlight.join(name, job)
+    for (const landing of [...landings, later]) {
+      const isLeader = landing.landed && landing.fresh
+      expect('quota' in landing ? landing.quota : undefined).toEqual(
+        isLeader ? { used: 1, limit: 100, warning: false } : undefined,
+      )
+    }
+    expect(countFresh([...landings, later])).toBe(1)
+  })
+
   test('two names fly apart', async () => {
     const script = { key: crypto.randomUUID(), delayMs: 100 }
     const landings = await Promise.all([
@@ -130,6 +144,67 @@ describe('SingleFlight, when the work refuses', () => {
   })
 })
 
+describe('SingleFlight, when a refusal is to be remembered', () => {
+  const forAll = { seconds: 2, sameTokenOnly: false }
+  const forToken = { seconds: 2, sameTokenOnly: true }
+
+  test('it answers whoever comes in that time, whatever ID token they bring, and nobody after it', async () => {
+    const name = freshName()
+    const script = { key: crypto.randomUUID(), steps: ['refuse', 'land'] as const, remember: forAll }
+    const first = await singleFlight.join(name, createJob({ script }))
+    expect(first).toMatchObject({ landed: false, ms: { exchange: 1 } })
+    const others = await Promise.all([
+      ...Array.from({ length: 10 }, () => singleFlight.join(name, createJob({ script }))),
+      singleFlight.join(name, createJob({ script, subjectToken: 'another' })),
+    ])
+    for (const landing of others) {
+      expect(landing).toMatchObject({ landed: false, refusal: { code: 'IDP112', detail: 'run 1' } })
+      expect(landing.ms).toEqual({})
+    }
+    await ground.pass(3)
+    expect(sightOf(await singleFlight.join(name, createJob({ script }))).run).toBe(2)
+  })
+
+  test('it answers the bearers of the same ID token only, if it is about that one', async () => {
+    const name = freshName()
+    const script = { key: crypto.randomUUID(), steps: ['refuse_login', 'land'] as const, remember: forToken }
+    await singleFlight.join(name, createJob({ script, subjectToken: 'old' }))
+    const again = await singleFlight.join(name, createJob({ script, subjectToken: 'old' }))
+    expect(again).toMatchObject({ landed: false, refusal: { code: 'IDP101', detail: 'run 1' }, ms: {} })
+    expect(sightOf(await singleFlight.join(name, createJob({ script, subjectToken: 'new' })))).toMatchObject({
+      run: 2,
+      subjectToken: 'new',
+    })
+    // What is kept now is good for the same user's older ID token, too.
+    expect(sightOf(await singleFlight.join(name, createJob({ script, subjectToken: 'old' }))).run).toBe(2)
+  })
+
+  test('it is the answer of one name only', async () => {
+    const script = { key: crypto.randomUUID(), steps: ['refuse', 'land'] as const, remember: forAll }
+    await singleFlight.join(freshName(), createJob({ script }))
+    expect(sightOf(await singleFlight.join(freshName(), createJob({ script }))).run).toBe(2)
+  })
+
+  test('a kept entry that is still good comes before it', async () => {
+    const name = freshName()
+    const script = {
+      key: crypto.randomUUID(),
+      steps: ['land', 'refuse'] as const,
+      remember: forAll,
+      usableForSeconds: 100,
+    }
+    await singleFlight.join(name, createJob({ script }))
+    const demanding = createJob({ script, minRemainingSeconds: 200 })
+    expect((await singleFlight.join(name, demanding)).landed).toBe(false)
+    expect(await singleFlight.join(name, demanding)).toMatchObject({
+      landed: false,
+      refusal: { detail: 'run 2' },
+      ms: {},
+    })
+    expect(sightOf(await singleFlight.join(name, createJob({ script }))).run).toBe(1)
+  })
+})
+
 describe('SingleFlight, when the work throws', () => {
   test('everybody who waits gets an error, and the next one takes off anew', async () => {
     const name = freshName()
@@ -220,6 +295,16 @@ describe.skipIf(ground.platform === undefined)('Flight, the Durable Object', () 
     expect(await platform.stored(name)).toBe(1)
     await ground.pass(3)
     expect(await platform.stored(name)).toBe(0)
+  })
+
+  test('a remembered refusal is gone when it is taken out of memory: it is a kindness, not a promise', async () => {
+    const name = freshName()
+    const remember = { seconds: 60, sameTokenOnly: false }
+    const job = createJob({ script: { steps: ['refuse', 'land'], remember } })
+    await singleFlight.join(name, job)
+    expect(await platform.stored(name)).toBe(0)
+    await platform.evict(name)
+    expect(sightOf(await singleFlight.join(name, job)).run).toBe(2)
   })
 
   test('stores nothing when the work refuses', async () => {

@@ -4,7 +4,9 @@ import {
   createBackground,
   createTokenStore,
   flightClass,
+  Ledger,
   Replay,
+  RevocationBook,
   systemClock,
   type Env,
 } from '../../src/platform/cloudflare.ts'
@@ -13,7 +15,7 @@ import { plusSeconds } from '../../src/lib/numeric-date.ts'
 import type { TokenJob } from '../../src/ports.ts'
 import { createScriptedWork } from './scripted-work.ts'
 
-export { Replay }
+export { Ledger, Replay, RevocationBook }
 
 export class Flight extends flightClass(() => createScriptedWork(systemClock)) {}
 

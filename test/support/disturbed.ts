@@ -1,5 +1,4 @@
-// A gateway whose ground fails when told to: the token store, the flight and replay objects, the platform's cryptography.
-// The Worker is the built one, unchanged. A module that workerd evaluates before it puts other objects in the place of the
+// A gateway whose ground fails when told to: the token store, the objects, the console, the platform's cryptography. The Worker is the built one, unchanged. A module that workerd evaluates before it puts other objects in the place of the
 // bindings, and those ask this process what to do at each call.
 import { createServer } from 'node:net'
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare, Response } from 'miniflare'
@@ -7,9 +6,14 @@ import { workerBundle } from '../../src/cli/bundle.ts'
 import type { LaunchOptions, RunningGateway } from '../../src/cli/launch.ts'
 
 export type Fault = {
-  /** `get`, `put`, `delete` of the token store, `*` for all three; `flight`, `replay`; `sign` of WebCrypto. */
+  /**
+   * `get`, `put`, `delete` of the token store, `*` for all three; the objects `flight`, `replay`, `revocations`, `ledger`, and
+   * `objects` for all four; `audit`, the console; `sign` of WebCrypto.
+   */
   readonly on: string
   readonly throw?: string
+  /** As the platform marks what an object's own code has thrown: it was reached. */
+  readonly remote?: boolean
   /** The answer instead of the real one. */
   readonly value?: null
   readonly delay?: number
@@ -18,30 +22,36 @@ export type Fault = {
   readonly stale?: boolean
 }
 
-export type DisturbedGateway = RunningGateway & { readonly disturb: (fault: Fault | null) => void }
+export type DisturbedGateway = RunningGateway & {
+  readonly disturb: (fault: Fault | null) => void
+  /** How often a part of the ground has been called, disturbed or not. */
+  readonly asked: (on: string) => number
+}
 
 const ENTRY = `
 import './faults.mjs'
-export { default, Flight, Replay } from './worker.mjs'
+export { default, Flight, Ledger, Replay, RevocationBook } from './worker.mjs'
 `
 
 const FAULTS = `
 import { env } from 'cloudflare:workers'
 const wait = (ms) => new Promise((done) => setTimeout(done, ms))
-const STORE = ['get', 'put', 'delete']
+const GROUPS = { '*': ['get', 'put', 'delete'], objects: ['flight', 'replay', 'revocations', 'ledger'] }
+let last = null
 async function disturbed(on, work) {
-  const fault = await (await faults.fetch('http://faults/')).json()
-  if (fault === null || (fault.on !== on && !(fault.on === '*' && STORE.includes(on)))) return work()
+  const fault = await (await env.FAULTS.fetch('http://faults/' + on)).json()
+  last = fault
+  if (fault === null || (fault.on !== on && !GROUPS[fault.on]?.includes(on))) return work()
   if (fault.delay !== undefined) await wait(fault.delay)
   if (fault.hang) await wait(60_000)
-  if (fault.throw !== undefined) throw new Error(fault.throw)
+  if (fault.throw !== undefined) throw Object.assign(new Error(fault.throw), fault.remote ? { remote: true } : {})
   return 'value' in fault ? fault.value : work(fault)
 }
 function replace(target, name, value) {
   Object.defineProperty(target, name, { value, configurable: true })
   if (target[name] !== value) throw new Error(name + ' could not be replaced')
 }
-const { TOKENS: store, FLIGHTS: flights, REPLAYS: replays, FAULTS: faults } = env
+const { TOKENS: store } = env
 const copies = new Map()
 replace(env, 'TOKENS', {
   get: (name, options) =>
@@ -54,11 +64,16 @@ replace(env, 'TOKENS', {
   put: (name, value, options) => disturbed('put', () => store.put(name, value, options)),
   delete: (name) => disturbed('delete', () => store.delete(name)),
 })
-replace(env, 'FLIGHTS', {
-  getByName: (name) => ({ join: (job) => disturbed('flight', () => flights.getByName(name).join(job)) }),
-})
-replace(env, 'REPLAYS', {
-  getByName: (name) => ({ claim: (digest, until) => disturbed('replay', () => replays.getByName(name).claim(digest, until)) }),
+for (const [binding, on] of [['FLIGHTS', 'flight'], ['REPLAYS', 'replay'], ['REVOCATIONS', 'revocations'], ['LEDGERS', 'ledger']]) {
+  const objects = env[binding]
+  const calls = (name) => ({ get: (_, method) => (...args) => disturbed(on, () => objects.getByName(name)[method](...args)) })
+  replace(env, binding, { getByName: (name) => new Proxy({}, calls(name)) })
+}
+const log = console.log
+// Writing is not asked for by anything that could wait: the fault is the one that the request met before.
+replace(console, 'log', (...args) => {
+  if (last?.on === 'audit') throw new Error('the console is full')
+  log.apply(console, args)
 })
 const sign = SubtleCrypto.prototype.sign
 replace(SubtleCrypto.prototype, 'sign', function (...args) {
@@ -69,6 +84,8 @@ replace(SubtleCrypto.prototype, 'sign', function (...args) {
 /** Like `launchGateway`, for one instance without https. */
 export async function launchDisturbed({ config, secrets, port = 0, onLog }: LaunchOptions): Promise<DisturbedGateway> {
   let fault: Fault | null = null
+  let current = secrets
+  const asked = new Map<string, number>()
   const bundle = await workerBundle()
   const url = `http://127.0.0.1:${port === 0 ? await freePort() : port}`
   const text = typeof config.text === 'string' ? config.text : config.text(url)
@@ -92,12 +109,20 @@ export async function launchDisturbed({ config, secrets, port = 0, onLog }: Laun
             { type: 'ESModule', path: 'worker.mjs', contents: bundle },
             { type: 'Text', path: 'jagway.jsonc', contents: text },
           ],
-          bindings: { ...secrets },
+          bindings: { ...current },
           kvNamespaces: { TOKENS: 'tokens' },
-          serviceBindings: { FAULTS: () => Response.json(fault) },
+          serviceBindings: {
+            FAULTS: (request) => {
+              const on = new URL(request.url).pathname.slice(1)
+              asked.set(on, (asked.get(on) ?? 0) + 1)
+              return Response.json(fault)
+            },
+          },
           durableObjects: {
             FLIGHTS: { className: 'Flight', useSQLite: true },
             REPLAYS: { className: 'Replay', useSQLite: true },
+            REVOCATIONS: { className: 'RevocationBook', useSQLite: true },
+            LEDGERS: { className: 'Ledger', useSQLite: true },
           },
           unsafeDirectSockets: [{ host: '127.0.0.1', port: Number(new URL(url).port) }],
         },
@@ -109,11 +134,15 @@ export async function launchDisturbed({ config, secrets, port = 0, onLog }: Laun
     url,
     urls: [url],
     tokens: () => runtime.getKVNamespace('TOKENS', 'gateway'),
-    reload: () => runtime.setOptions(settings()),
+    reload: async (changes = {}) => {
+      if (changes.secrets !== undefined) current = changes.secrets
+      await runtime.setOptions(settings())
+    },
     close: () => runtime.dispose(),
     disturb: (next) => {
       fault = next
     },
+    asked: (on) => asked.get(on) ?? 0,
   }
 }
 

@@ -10,6 +10,11 @@ const STAGES: Readonly<Record<string, string>> = {
   RAS: 'token.redeem',
 }
 
+/** The keys of an identity provider (IDP114) are wanted to verify, where its endpoint is not. */
+function stageOf(code: string): string | undefined {
+  return code === 'IDP114' ? 'subject.verify' : STAGES[code.slice(0, 3)]
+}
+
 /** A refusal in the dialect of resources: RFC 9457 problem, RFC 6750 challenge. Answers the audit event. */
 export async function expectProblem(answer: Answer, code: string, status: number): Promise<AuditEvent> {
   expect({ code: answer.json['code'], status: answer.status }).toEqual({ code, status })
@@ -42,7 +47,7 @@ async function expectEvent(answer: Answer, code: string, door: string): Promise<
   expect(event).toMatchObject({
     v: 1,
     id: answer.json['request_id'],
-    event: STAGES[code.slice(0, 3)] ?? door,
+    event: stageOf(code) ?? door,
     outcome: answer.status >= 500 ? 'error' : 'deny',
     code,
     http: { status: answer.status },

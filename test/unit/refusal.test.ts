@@ -11,7 +11,7 @@ import {
   toTokenVoice,
 } from '../../src/refusal.ts'
 
-const FAMILIES = ['CLI', 'TOK', 'POL', 'IDP', 'RAS', 'UPS', 'BRG', 'FRO', 'LIM', 'INT']
+const FAMILIES = ['CLI', 'TOK', 'POL', 'IDP', 'RAS', 'UPS', 'BRG', 'FRO', 'LIM', 'ADM', 'INT']
 
 /** Characters that can stand in a quoted string of a header and in error_description (RFC 6749 section 5.2). */
 const PLAIN = /^[\x20-\x21\x23-\x5B\x5D-\x7E]+$/
@@ -21,7 +21,7 @@ describe('the catalogue of refusals', () => {
     expect(REFUSAL_CODES.length).toBeGreaterThan(40)
     expect(new Set(REFUSAL_CODES).size).toBe(REFUSAL_CODES.length)
     for (const code of REFUSAL_CODES) {
-      expect(code).toMatch(/^[A-Z]{3}1\d\d$/)
+      expect(code).toMatch(/^[A-Z]{3}[12]\d\d$/)
       expect(FAMILIES).toContain(code.slice(0, 3))
     }
   })

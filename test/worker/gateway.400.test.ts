@@ -38,8 +38,31 @@ test.each([
   expectNothingSent(stage)
 })
 
+test.each(['TRACE'])('%s is never passed on: its answer would show the access token', async (method) => {
+  await expectProblem(await stage.ask({ token, method }), 'CLI110', 405)
+  expectNothingSent(stage)
+})
+
+test.each(['GET', 'HEAD'])('a %s with a body is refused in our words', async (method) => {
+  const answer = await stage.ask({ token, method, body: '{"query":1}', headers: { 'content-length': '11' } })
+  expect(answer.status).toBe(400)
+  expect(answer.headers['proxy-status']).toContain('CLI115')
+  expectNothingSent(stage)
+})
+
+test('a POST that wants to become a WebSocket is refused', async () => {
+  const answer = await stage.ask({
+    token,
+    method: 'POST',
+    body: 'x',
+    headers: { connection: 'upgrade', upgrade: 'websocket' },
+  })
+  await expectProblem(answer, 'CLI113', 400)
+  expectNothingSent(stage)
+})
+
 test('a token in the query string is refused even beside a good one', async () => {
-  for (const path of ['/v1/todos?access_token=x', '/v1/todos?a=1&ACCESS_TOKEN=x']) {
+  for (const path of ['/v1/todos?access_token=x', '/v1/todos?a=1&ACCESS_TOKEN=x', '/v1/todos?%61ccess_token=x']) {
     await expectProblem(await stage.ask({ token, path: `/r/tasks${path}` }), 'CLI100', 400)
   }
   expectNothingSent(stage)

@@ -75,7 +75,7 @@ describe('by the identity provider', () => {
       error_uri: 'http://evil.example',
     }
     world.corp.token.script({ status, json })
-    const answer = await stage.ask({ token: await world.corp.idToken({ sub: `${code} ${status}` }) })
+    const answer = await stage.ask({ token: await world.corp.idToken({ sub: `${error} ${status} ${code}` }) })
     const event = await expectProblem(answer, code, 403)
     expect(answer.text).not.toMatch(/FOREIGN|evil/)
     expect(JSON.stringify(event)).not.toMatch(/FOREIGN|evil/)
@@ -98,7 +98,7 @@ describe('by the authorization server', () => {
       status,
       json: { ...(error === undefined ? {} : { error }), error_description: 'FOREIGN' },
     })
-    const answer = await stage.ask({ token: await world.corp.idToken({ sub: `${code} ${status}` }) })
+    const answer = await stage.ask({ token: await world.corp.idToken({ sub: `${error} ${status} ${code}` }) })
     const event = await expectProblem(answer, code, 403)
     expect(answer.text).not.toContain('FOREIGN')
     expect(JSON.stringify(event)).not.toContain('FOREIGN')

@@ -111,7 +111,7 @@ describe('what is asked', () => {
   })
 
   test('a server that several resources share, by its issuer alone', async () => {
-    const form = { subject_token: token, resource: undefined, audience: stage.world.tasks.issuer }
+    const form = { subject_token: token, resource: undefined, audience: stage.world.notes.issuer }
     await expectTokenError(await stage.grant({ form }), 'CLI107', 400, 'invalid_target')
   })
 

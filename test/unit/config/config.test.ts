@@ -92,6 +92,7 @@ describe('parseConfig() links', () => {
               match: { kind: 'path', prefix: '/r/tasks' },
               upstream: 'https://api.tasks.example',
               requestHeaders: [],
+              replayMaxBytes: 65_536,
               webSocket: false,
               publicUrl: 'https://gw.acme.example/r/tasks',
               metadataUrl: 'https://gw.acme.example/.well-known/oauth-protected-resource/r/tasks',
@@ -113,6 +114,9 @@ describe('parseConfig() links', () => {
         },
       ],
       cache: { maxTtlSeconds: 3600, refreshBeforeSeconds: 60, sealingKeys: ['JAGWAY_SEALING_KEY'] },
+      revocation: { maxStalenessSeconds: 10 },
+      quota: undefined,
+      admin: undefined,
       audit: { sinks: ['console'] },
       secretNames: [
         'ASSISTANT_IDP_KEY',

@@ -11,7 +11,15 @@ export async function permitFor(world: World, claims: Claims = {}, resource = 't
   if (!assertion.ok) throw new Error(assertion.error.code)
   const target = world.config.resources.get(resource)
   if (target === undefined) throw new Error(`no resource ${resource}`)
-  const permit = world.policy.decide(assertion.value, target, { kind: 'http', method: 'GET', path: '/' })
+  const revoked = await world.revocations.current()
+  if (!revoked.ok) throw new Error(revoked.error.code)
+  const permit = world.policy.decide(
+    assertion.value,
+    target,
+    { kind: 'http', method: 'GET', path: '/' },
+    revoked.value,
+    world.clock.epochMillis(),
+  )
   if (!permit.ok) throw new Error(permit.error.code)
   return permit.value
 }

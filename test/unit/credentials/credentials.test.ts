@@ -33,6 +33,7 @@ async function sealedFor(
     scopes: permit.scopes,
     jti: undefined,
     idJag: undefined,
+    obtainedAt: world.clock.epochMillis(),
     ...lifetime,
   }
   return [name, await ring.seal(name, encodeEntry(entry))]
@@ -256,9 +257,10 @@ describe('acquire() when the flight', () => {
         store: world.store.at('home'),
         clock: world.clock,
         background: () => undefined,
-        flight: { join: async () => ({ landed: true, sealed, fresh: true, ms: {} }) },
+        flight: { join: async () => ({ landed: true, sealed, fresh: true, ms: {} }), forget: async () => undefined },
       },
       ringOf(world),
+      HOUR,
     )
     const acquired = await credentials.acquire(alice)
     expect(acquired).toMatchObject({

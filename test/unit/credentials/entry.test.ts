@@ -62,6 +62,7 @@ const ENTRY: Entry = {
   token: new Secret('user:grant:secret'),
   scopes: scopesOf('a', 'b'),
   ...lifetimeOf(NOW, 3600, BOUNDS),
+  obtainedAt: NOW * 1000,
   jti: 'jag-1',
   idJag: { token: new Secret('e30.e30.sig'), expiresAt: numericDate(NOW + 300), scopes: scopesOf('a') },
 }
@@ -96,8 +97,9 @@ describe('encodeEntry() and decodeEntry()', () => {
       expect(decode({ [name]: {} })).toBeUndefined()
     }
     const bad: Record<string, unknown>[] = [
-      { v: 2 },
-      { v: '1' },
+      { v: 1 },
+      { v: 3 },
+      { v: '2' },
       { extra: 1 },
       { token: '' },
       { token: 'a\r\nb' },
@@ -118,15 +120,21 @@ describe('encodeEntry() and decodeEntry()', () => {
         expect(decodeEntry(bytes)).toBeUndefined()
       }),
     )
-    for (const text of ['', '{}', '[]', '{"v":1,"v":1}', 'null']) expect(decodeEntry(toUtf8(text))).toBeUndefined()
+    for (const text of ['', '{}', '[]', '{"v":2,"v":2}', 'null']) expect(decodeEntry(toUtf8(text))).toBeUndefined()
   })
 })
 
 describe('toCredential()', () => {
   test('tells what is needed to use the token, and shows it to nobody', () => {
-    const credential = toCredential(ENTRY)
+    const credential = toCredential(ENTRY, 'tasks')
     const { token, ...rest } = credential
-    expect(rest).toEqual({ kind: 'bearer', entryId: 'entry-1', scopes: ['a', 'b'], expiresAt: NOW + 3600 })
+    expect(rest).toEqual({
+      kind: 'bearer',
+      resource: 'tasks',
+      entryId: 'entry-1',
+      scopes: ['a', 'b'],
+      expiresAt: NOW + 3600,
+    })
     expect(token.reveal()).toBe('user:grant:secret')
     expect(JSON.stringify(credential)).not.toContain('grant')
   })

@@ -2,9 +2,12 @@
 import { describe, expect, test } from 'vitest'
 import { createKeyRing, createTokenWork } from '../../../src/credentials/credentials.ts'
 import { encodeEntry, lifetimeOf, type Entry } from '../../../src/credentials/entry.ts'
+import { placeOf } from '../../../src/credentials/token-key.ts'
 import { toBase64Url, toUtf8 } from '../../../src/lib/bytes.ts'
 import { plusSeconds } from '../../../src/lib/numeric-date.ts'
 import { Secret } from '../../../src/lib/secret.ts'
+import type { Issuer } from '../../../src/model.ts'
+import { createMemoryRegistry } from '../../../src/platform/memory.ts'
 import type { Fetch, KeptEntry, TokenJob, TokenWork } from '../../../src/ports.ts'
 import { mint } from '../../support/keys.ts'
 import { scopesOf } from '../support/proofs.ts'
@@ -128,7 +131,8 @@ describe('the two hops', () => {
     // An identity provider that knows us there by another name is not believed,
     expect(await origin(world, await permitFor(world))).toBe('IDP109')
     expect(world.seen('ras')).toEqual([])
-    // one that knows us by this caller's is.
+    // one that knows us by this caller's is, once what it said is forgotten.
+    world.clock.advance(10)
     world.script.idp = async (seen) => {
       const body = await (await idp(seen)).json<Record<string, string>>()
       const claims = { ...claimsOf(body['access_token'] ?? ''), client_id: 'gw-for-browser' }
@@ -190,7 +194,10 @@ describe('the two hops', () => {
       ['idp', 'IDP102'],
     ] as const) {
       world.script[role] = () => json({ error: 'access_denied', error_description: 'canary' }, { status: 400 })
-      const acquired = await world.credentials.acquire(await permitFor(world))
+      // Users of their own: what one was refused is remembered.
+      const acquired = await world.credentials.acquire(
+        await permitFor(world, { sub: role === 'ras' ? 'alice' : 'bob' }),
+      )
       expect(acquired).toMatchObject({ error: { code, name: 'tasks' } })
       expect(JSON.stringify(acquired)).not.toContain('canary')
     }
@@ -204,7 +211,7 @@ describe('the two hops', () => {
   })
 })
 
-describe('the work of a flight in another deployment', () => {
+describe('the work of a flight in another deployment', async () => {
   const secrets = async (name: string) => new Secret(SECRETS[name] ?? '')
 
   function workIn(world: World, fetch?: Fetch): TokenWork {
@@ -219,10 +226,13 @@ describe('the work of a flight in another deployment', () => {
       secrets,
       store: world.store.at('x'),
       discovery: { metadataOf: unused },
+      registry: createMemoryRegistry({ clock: world.clock }),
+      revocations: world.revocations,
     }
     return createTokenWork(world.config, ports, ring)
   }
 
+  const PLACE = placeOf(await permitFor(createWorld({ resources: withReuse() })))
   const JOB: TokenJob = {
     name: 't1.x',
     idp: 'corp',
@@ -234,16 +244,24 @@ describe('the work of a flight in another deployment', () => {
     identity: 'x',
     minRemainingSeconds: 0,
     rejectedEntry: undefined,
+    place: PLACE,
+    signedInAt: plusSeconds(createWorld().clock.now(), -5),
+    tokensUntil: 0,
+    owner: { issuer: NAMES.idp as Issuer, user: 'alice', tenant: undefined },
   }
 
-  test.each([{ idp: 'gone' }, { idpClient: 'gone' }, { resource: 'gone' }, { scopes: ['a b'] }, { idp: '__proto__' }])(
-    'that does not know %j asks to try again, and asks nobody else',
-    async (changes) => {
-      expect(await workIn(createWorld())({ ...JOB, ...changes }, undefined)).toMatchObject({
-        refusal: { code: 'INT101', retryAfterSeconds: 1 },
-      })
-    },
-  )
+  test.each([
+    { idp: 'gone' },
+    { idpClient: 'gone' },
+    { resource: 'gone' },
+    { scopes: ['a b'] },
+    { idp: '__proto__' },
+    { place: 'elsewhere' },
+  ])('that does not know %j asks to try again, and asks nobody else', async (changes) => {
+    expect(await workIn(createWorld())({ ...JOB, ...changes }, undefined)).toMatchObject({
+      refusal: { code: 'INT101', retryAfterSeconds: 1 },
+    })
+  })
 
   test('does not present an ID-JAG that was kept for somebody else', async () => {
     const world = createWorld({ resources: withReuse() })
@@ -256,6 +274,7 @@ describe('the work of a flight in another deployment', () => {
         token: new Secret('old'),
         scopes: scopesOf('tasks.read'),
         ...lifetimeOf(world.clock.now(), 3600, { maxTtlSeconds: 3600, refreshBeforeSeconds: 60 }),
+        obtainedAt: world.clock.epochMillis(),
         jti: 'jag',
         idJag: {
           token: new Secret(`e30.${toBase64Url(toUtf8('{"sub":"bob"}'))}.c2ln`),
@@ -263,7 +282,8 @@ describe('the work of a flight in another deployment', () => {
           scopes: scopesOf('tasks.read'),
         },
       }
-      return { id: 'kept', sealed: await ring.seal(JOB.name, encodeEntry(entry)), usableUntil: entry.usableUntil }
+      const sealed = await ring.seal(JOB.name, encodeEntry(entry))
+      return { id: 'kept', sealed, usableUntil: entry.usableUntil, obtainedAt: entry.obtainedAt }
     }
     const job = { ...JOB, subjectToken, scopes: ['tasks.read'] }
     await workIn(world, world.fetch)(job, await keptFor('of somebody else'))

@@ -11,6 +11,7 @@ function at(name: string, match: Proxy['match']): Resource {
       match,
       upstream: 'https://api.test',
       requestHeaders: [],
+      replayMaxBytes: 0,
       webSocket: false,
       publicUrl: url,
       metadataUrl: `${url}/m`,

@@ -287,6 +287,13 @@ describe('the principal', () => {
     ['a list of tenants', { tid: ['acme', 'globex'] }, served, 'TOK107'],
     ['a tenant that is a number, even where none are listed', { tid: 7 }, named, 'TOK107'],
     ['groups that are not text', { groups: ['staff', 7] }, named, 'TOK101'],
+    [
+      'groups that stand elsewhere',
+      { _claim_names: { groups: 'src1' }, _claim_sources: { src1: {} } },
+      named,
+      'TOK101',
+    ],
+    ['groups that are too many for the token', { hasgroups: true }, named, 'TOK101'],
     ['groups that are an object', { groups: { staff: true } }, named, 'TOK101'],
   ])('does not exist for %s', async (_, changes, provider, code) => {
     expect(await principalOf(changes, provider)).toBe(code)

@@ -44,6 +44,7 @@ describe('verifyAtEdge()', () => {
       groups: [],
       acr: undefined,
       authTime: world.clock.seconds - 10,
+      issuedAt: world.clock.seconds - 5,
       expiresAt: world.clock.seconds + 300,
     })
     expect(edge).toEqual({ name: 'edge', method: 'edge' })

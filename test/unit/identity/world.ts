@@ -63,6 +63,7 @@ export class TestClock {
 
   now = () => numericDate(this.seconds)
   millis = () => this.seconds * 1000
+  epochMillis = () => this.seconds * 1000
 
   pass(seconds: number): void {
     this.seconds += seconds

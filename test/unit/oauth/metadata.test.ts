@@ -19,7 +19,7 @@ function createSite(options: { local?: boolean } = {}): Site {
   let millis = 0
   const asked: string[] = []
   const ports = {
-    clock: { now: () => numericDate(millis / 1000), millis: () => millis },
+    clock: { now: () => numericDate(millis / 1000), epochMillis: () => millis, millis: () => millis },
     background: () => undefined,
     fetch: async (request: Request) => {
       asked.push(request.url)
@@ -149,6 +149,8 @@ describe('metadataOf()', () => {
     ['a token endpoint at a disguised address', { issuer: ISSUER, token_endpoint: 'https://0x7f.1/token' }],
     ['a token endpoint at an IPv6 address', { issuer: ISSUER, token_endpoint: 'https://[fd00::1]/token' }],
     ['keys on this machine', { issuer: ISSUER, jwks_uri: 'https://localhost/keys' }],
+    ['keys on this machine, with a dot', { issuer: ISSUER, jwks_uri: 'https://localhost./keys' }],
+    ['keys on a name of this machine', { issuer: ISSUER, jwks_uri: 'https://x.localhost/keys' }],
     ['keys over http', { issuer: ISSUER, jwks_uri: 'http://as.test/keys' }],
     ['keys in a file', { issuer: ISSUER, jwks_uri: 'file:///etc/passwd' }],
   ])('refuses a document with %s', async (_, body) => {

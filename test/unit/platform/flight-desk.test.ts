@@ -1,67 +1,11 @@
 // What the contract suite cannot show of the flight desk without waiting for minutes or breaking the ground.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { plusSeconds, type NumericDate } from '../../../src/lib/numeric-date.ts'
-import {
-  FLIGHT_DEADLINE_MS,
-  FlightDesk,
-  RENEWAL_INTERVAL_SECONDS,
-  type FlightRecord,
-} from '../../../src/platform/flight-desk.ts'
-import { createManualClock } from '../../../src/platform/memory.ts'
-import type { Landing, TokenJob, TokenWork } from '../../../src/ports.ts'
+import { plusSeconds } from '../../../src/lib/numeric-date.ts'
+import { FLIGHT_DEADLINE_MS, RENEWAL_INTERVAL_SECONDS } from '../../../src/platform/flight-desk.ts'
+import type { Landing, TokenJob } from '../../../src/ports.ts'
 import { createJob } from '../../contract/scripted-work.ts'
-
-type Outcome = Awaited<ReturnType<TokenWork>>
-
-/** A desk whose flights land when the test says so. */
-function createDesk(options: { deadlineMs?: number; work?: TokenWork } = {}) {
-  const clock = createManualClock()
-  const flights: { job: TokenJob; kept: string | undefined; end: PromiseWithResolvers<Outcome> }[] = []
-  const background: Promise<unknown>[] = []
-  const stored: { record: FlightRecord | undefined; forgetAt: NumericDate | undefined; broken: boolean } = {
-    record: undefined,
-    forgetAt: undefined,
-    broken: false,
-  }
-  const desk = new FlightDesk({
-    clock,
-    background: (work) => background.push(work),
-    work:
-      options.work ??
-      ((job, kept) => {
-        const end = Promise.withResolvers<Outcome>()
-        flights.push({ job, kept: kept?.id, end })
-        return end.promise
-      }),
-    storage: {
-      read: () => stored.record,
-      async write(record, forgetAt) {
-        if (stored.broken) throw new Error('storage is broken')
-        Object.assign(stored, { record, forgetAt })
-      },
-      async clear() {
-        Object.assign(stored, { record: undefined, forgetAt: undefined })
-      },
-    },
-    ...(options.deadlineMs === undefined ? {} : { deadlineMs: options.deadlineMs }),
-  })
-  const land = async (flight: number, id: string, usableForSeconds = 600): Promise<void> => {
-    const kept = { id, sealed: new Uint8Array([flight]), usableUntil: plusSeconds(clock.now(), usableForSeconds) }
-    flights[flight]?.end.resolve({ kept, ms: { redeem: 5 } })
-    await settled()
-  }
-  return { desk, clock, flights, background, stored, land }
-}
-
-/** Lets everything go on that can. */
-function settled(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0))
-}
-
-function sealedOf(landing: Landing): number | undefined {
-  return landing.landed ? landing.sealed[0] : undefined
-}
+import { createDesk, sealedOf, settled } from './desk.ts'
 
 describe('FlightDesk.join(), when the resource rejects entries', () => {
   test('renews at most once in the interval, and again after it', async () => {
@@ -113,14 +57,20 @@ describe('FlightDesk.join(), when the resource rejects entries', () => {
     expect(stored.record?.renewedAt).toBe(renewedAt)
   })
 
-  test('a refused renewal is no renewal', async () => {
-    const { desk, flights, land } = createDesk()
+  test('a refused renewal is no renewal, and is tried again only after a while', async () => {
+    const { desk, flights, land, clock } = createDesk()
     const first = desk.join(createJob())
     await land(0, 'a')
     await first
     const refused = desk.join(createJob({ rejectedEntry: 'a' }))
     flights[1]?.end.resolve({ refusal: { code: 'IDP110' }, ms: {} })
     expect(await refused).toMatchObject({ landed: false, refusal: { code: 'IDP110' } })
+    const tooSoon = await desk.join(createJob({ rejectedEntry: 'a' }))
+    expect(tooSoon).toMatchObject({ landed: false, refusal: { code: 'IDP110' } })
+    expect(flights).toHaveLength(2)
+    // Whoever does not reject the entry goes on with it meanwhile.
+    expect(sealedOf(await desk.join(createJob()))).toBe(0)
+    clock.advance(10)
     const again = desk.join(createJob({ rejectedEntry: 'a' }))
     await land(2, 'b')
     expect(sealedOf(await again)).toBe(2)
@@ -254,9 +204,16 @@ describe('FlightDesk.join(), when something breaks', () => {
 
 describe('FlightDesk.join(), whatever happens in whatever order', () => {
   type Event =
-    | { readonly kind: 'join'; readonly subjectToken: string; readonly rejected: number; readonly min: number }
+    | {
+        readonly kind: 'join'
+        readonly subjectToken: string
+        readonly rejected: number
+        readonly min: number
+        /** Whether everything from before this moment has been revoked. */
+        readonly cut: boolean
+      }
     | { readonly kind: 'land'; readonly id: number; readonly usableForSeconds: number }
-    | { readonly kind: 'refuse' | 'throw' | 'tidy' }
+    | { readonly kind: 'refuse' | 'throw' | 'tidy' | 'forget' }
     | { readonly kind: 'pass'; readonly seconds: number }
 
   const anyEvent: fc.Arbitrary<Event> = fc.oneof(
@@ -267,6 +224,7 @@ describe('FlightDesk.join(), whatever happens in whatever order', () => {
         subjectToken: fc.constantFrom('one', 'two', 'three'),
         rejected: fc.integer({ min: 0, max: 4 }),
         min: fc.constantFrom(0, 60, 300),
+        cut: fc.boolean(),
       }),
     },
     {
@@ -277,11 +235,11 @@ describe('FlightDesk.join(), whatever happens in whatever order', () => {
         usableForSeconds: fc.constantFrom(-5, 0, 30, 100, 600),
       }),
     },
-    fc.record({ kind: fc.constantFrom('refuse' as const, 'throw' as const, 'tidy' as const) }),
+    fc.record({ kind: fc.constantFrom('refuse' as const, 'throw' as const, 'tidy' as const, 'forget' as const) }),
     fc.record({ kind: fc.constant('pass' as const), seconds: fc.constantFrom(1, 30, 61, 700) }),
   )
 
-  test('one flight at a time, one leader each, an answer for everybody, never the rejected entry', async () => {
+  test('one flight at a time, one leader each, an answer for everybody, never the rejected entry nor a revoked one', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(anyEvent, { maxLength: 40 }), async (events) => {
         const { desk, clock, flights, stored, land } = createDesk()
@@ -291,10 +249,12 @@ describe('FlightDesk.join(), whatever happens in whatever order', () => {
         for (const event of events) {
           if (event.kind === 'join') {
             const rejectedEntry = event.rejected === 0 ? undefined : `${event.rejected}`
-            const job = createJob({ ...event, minRemainingSeconds: event.min, rejectedEntry })
+            const tokensUntil = event.cut ? clock.epochMillis() - 1 : 0
+            const job = createJob({ ...event, minRemainingSeconds: event.min, rejectedEntry, tokensUntil })
             answers.push({ job, answer: desk.join(job).catch(() => undefined) })
           } else if (event.kind === 'pass') clock.advance(event.seconds)
           else if (event.kind === 'tidy') await desk.tidy()
+          else if (event.kind === 'forget') await desk.forget()
           else if (inTheAir()) {
             const flight = ended++
             if (event.kind === 'land') await land(flight, `${event.id}`, event.usableForSeconds)
@@ -307,7 +267,10 @@ describe('FlightDesk.join(), whatever happens in whatever order', () => {
         for (; inTheAir(); await settled()) await land(ended++, 'last')
         const landings = await Promise.all(answers.map(async ({ job, answer }) => ({ job, landing: await answer })))
         for (const { job, landing } of landings) {
-          if (!landing?.landed || landing.fresh) continue
+          if (!landing?.landed) continue
+          // Nothing that was revoked before they asked reaches anybody.
+          expect(flights[landing.sealed[0] ?? -1]?.obtainedAt).toBeGreaterThan(job.tokensUntil)
+          if (landing.fresh) continue
           const made = flights[landing.sealed[0] ?? -1]
           expect(made).toBeDefined()
           expect(landing.ms).toEqual({})

@@ -5,11 +5,14 @@ import { numericDate, plusSeconds } from '../../../src/lib/numeric-date.ts'
 import {
   createCollectingBackground,
   createManualClock,
+  createMemoryRegistry,
   createMemoryReplayGuard,
+  createMemoryRevocationLog,
   createMemorySingleFlight,
   createRecordingSink,
 } from '../../../src/platform/memory.ts'
-import { createJob } from '../../contract/scripted-work.ts'
+import type { Connection, Revocation } from '../../../src/model.ts'
+import { createJob, issuer } from '../../contract/scripted-work.ts'
 
 describe('createManualClock()', () => {
   test('moves both readings, and only when told to', () => {
@@ -60,7 +63,7 @@ describe('createRecordingSink()', () => {
 describe('createMemorySingleFlight()', () => {
   test('copies what crosses it: nobody can reach into the kept entry', async () => {
     const clock = createManualClock()
-    const kept = { id: 'a', sealed: toUtf8('sealed'), usableUntil: plusSeconds(clock.now(), 600) }
+    const kept = { id: 'a', sealed: toUtf8('sealed'), usableUntil: plusSeconds(clock.now(), 600), obtainedAt: 1 }
     const flight = createMemorySingleFlight({ clock, work: async () => ({ kept, ms: {} }) })
     for (let round = 0; round < 3; round++) {
       const landing = await flight.join('n', createJob())
@@ -72,7 +75,7 @@ describe('createMemorySingleFlight()', () => {
 
   test('copies what crosses it: those who waited together do not share bytes', async () => {
     const clock = createManualClock()
-    const kept = { id: 'a', sealed: toUtf8('sealed'), usableUntil: plusSeconds(clock.now(), 600) }
+    const kept = { id: 'a', sealed: toUtf8('sealed'), usableUntil: plusSeconds(clock.now(), 600), obtainedAt: 1 }
     const flight = createMemorySingleFlight({ clock, work: async () => ({ kept, ms: {} }) })
     const [one, other] = await Promise.all([flight.join('n', createJob()), flight.join('n', createJob())])
     if (!one.landed || !other.landed) throw new Error('nothing landed')
@@ -98,5 +101,87 @@ describe('createMemoryReplayGuard()', () => {
     await expect(guard.claim('jti', plusSeconds(clock.now(), 60))).rejects.toThrow('Durable Object failed')
     guard.faults.claim = undefined
     expect(await guard.claim('jti', plusSeconds(clock.now(), 60))).toBe(true)
+  })
+})
+
+describe('createMemoryRevocationLog()', () => {
+  const block: Revocation = { kind: 'block', id: '1', selector: { user: 'alice' }, until: undefined }
+
+  test('a fault lets a call throw, without any effect', async () => {
+    const log = createMemoryRevocationLog({ clock: createManualClock() })
+    log.faults.add = 'throw'
+    await expect(log.add(block, undefined)).rejects.toThrow('Durable Object failed')
+    log.faults.add = undefined
+    expect(await log.read(undefined)).toMatchObject({ revocations: [] })
+    await log.add(block, undefined)
+    Object.assign(log.faults, { read: 'throw', lift: 'throw' })
+    await expect(log.read(undefined)).rejects.toThrow('Durable Object failed')
+    await expect(log.lift('1')).rejects.toThrow('Durable Object failed')
+    Object.assign(log.faults, { read: undefined, lift: undefined })
+    expect(await log.read(undefined)).toMatchObject({ revocations: [block] })
+  })
+
+  test('copies what crosses it', async () => {
+    const log = createMemoryRevocationLog({ clock: createManualClock() })
+    const given = { ...block, selector: { user: 'alice' } }
+    await log.add(given, undefined)
+    given.selector.user = 'bob'
+    expect(await log.read(undefined)).toMatchObject({ revocations: [block] })
+  })
+})
+
+describe('createMemoryRegistry()', () => {
+  const use = { idp: 'acme', user: 'alice', resource: 'orders', month: '2027-01' }
+  const connection: Connection = {
+    name: 'n',
+    idp: 'acme',
+    issuer: issuer('https://acme.example'),
+    user: 'alice',
+    tenant: undefined,
+    client: 'web',
+    resource: 'orders',
+    scopes: ['a'],
+    firstIssuedAt: numericDate(1),
+    lastIssuedAt: numericDate(1),
+    expiresAt: numericDate(1_900_000_000),
+    count: 1,
+    idJagJti: undefined,
+  }
+
+  test('a fault lets a call throw, without any effect', async () => {
+    const registry = createMemoryRegistry({ clock: createManualClock() })
+    await registry.reserve(use, 5)
+    for (const method of ['reserve', 'release', 'record', 'list', 'quota'] as const) registry.faults[method] = 'throw'
+    const calls = [
+      registry.reserve(use, 5),
+      registry.release(use),
+      registry.record(connection),
+      registry.list({ selector: {}, limit: 5 }),
+      registry.quota('alice', use.month),
+    ]
+    for (const call of await Promise.allSettled(calls)) {
+      expect(call).toEqual({
+        status: 'rejected',
+        reason: new Error('Durable Object failed: 500 Internal Server Error'),
+      })
+    }
+    for (const method of ['reserve', 'release', 'record', 'list', 'quota'] as const) registry.faults[method] = undefined
+    expect(await registry.quota('alice', use.month)).toEqual([{ idp: 'acme', resource: 'orders', used: 1 }])
+    expect(await registry.list({ selector: {}, limit: 5 })).toEqual({ connections: [], more: false })
+  })
+
+  test('forgets in time, by the clock it was given', async () => {
+    const clock = createManualClock()
+    const registry = createMemoryRegistry({ clock })
+    await registry.reserve(use, undefined)
+    await registry.record({ ...connection, expiresAt: clock.now() })
+    const days = 24 * 60 * 60
+    clock.advance(90 * days)
+    expect((await registry.list({ selector: {}, limit: 5 })).connections).toHaveLength(1)
+    clock.advance(1)
+    expect((await registry.list({ selector: {}, limit: 5 })).connections).toEqual([])
+    expect(await registry.quota('alice', use.month)).toHaveLength(1)
+    clock.advance(400 * days)
+    expect(await registry.quota('alice', use.month)).toEqual([])
   })
 })

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Action, Permit, Resource, Rule, VerifiedAssertion } from '../../../src/model.ts'
 import { createPolicy } from '../../../src/policy/policy.ts'
-import { assertionOf, resourceOf, ruleOf, scopesOf, type Who } from '../support/proofs.ts'
+import { assertionOf, NOTHING_REVOKED, resourceOf, ruleOf, scopesOf, type Who } from '../support/proofs.ts'
 
 const TASKS = resourceOf()
 const NOTES = resourceOf({ name: 'notes', scopes: scopesOf('notes.read') })
@@ -11,6 +11,7 @@ const ALL = [TASKS, NOTES, PLAIN]
 const GET: Action = { kind: 'http', method: 'GET', path: '/v1/todos' }
 const TOKEN: Action = { kind: 'token', scopes: undefined }
 
+const NOW_MS = 1_800_000_000_000
 const alice = await assertionOf()
 
 interface Asked {
@@ -21,7 +22,7 @@ interface Asked {
 
 /** The scopes of the permit, or the code of the refusal. */
 function decide(rules: readonly Partial<Rule>[], { who = alice, resource = TASKS, action = GET }: Asked = {}): string {
-  const decided = createPolicy(rules.map(ruleOf), ALL).decide(who, resource, action)
+  const decided = createPolicy(rules.map(ruleOf), ALL).decide(who, resource, action, NOTHING_REVOKED, NOW_MS)
   return decided.ok ? decided.value.scopes.join(' ') : decided.error.code
 }
 
@@ -46,7 +47,7 @@ describe('decide()', () => {
       ruleOf({ id: 'first' }),
       ruleOf({ id: 'second' }),
     ]
-    const permit = createPolicy(rules, ALL).decide(alice, TASKS, GET)
+    const permit = createPolicy(rules, ALL).decide(alice, TASKS, GET, NOTHING_REVOKED, NOW_MS)
     expect(permit).toMatchObject({ ok: true, value: { rule: 'first', resource: TASKS, assertion: alice } })
   })
 
@@ -57,7 +58,7 @@ describe('decide()', () => {
       [deny, {}],
       [{}, {}, deny, {}],
     ]) {
-      const decided = createPolicy(rules.map(ruleOf), ALL).decide(alice, TASKS, GET)
+      const decided = createPolicy(rules.map(ruleOf), ALL).decide(alice, TASKS, GET, NOTHING_REVOKED, NOW_MS)
       expect(decided).toEqual({ ok: false, error: { code: 'POL101', name: 'stop' } })
     }
   })
@@ -96,11 +97,13 @@ describe('decide()', () => {
 
   test('is pure: asked again, it says the same', () => {
     const policy = createPolicy([ruleOf()], ALL)
-    expect(policy.decide(alice, TASKS, GET)).toEqual(policy.decide(alice, TASKS, GET))
+    expect(policy.decide(alice, TASKS, GET, NOTHING_REVOKED, NOW_MS)).toEqual(
+      policy.decide(alice, TASKS, GET, NOTHING_REVOKED, NOW_MS),
+    )
   })
 
   test('knows nothing of resources it was not made with', () => {
-    expect(createPolicy([ruleOf()], [NOTES]).decide(alice, TASKS, GET)).toEqual({
+    expect(createPolicy([ruleOf()], [NOTES]).decide(alice, TASKS, GET, NOTHING_REVOKED, NOW_MS)).toEqual({
       ok: false,
       error: { code: 'POL100' },
     })
@@ -259,7 +262,7 @@ describe('scopes', () => {
             rules.map((each) => ruleOf(each)),
             [resource],
           )
-          const decided = policy.decide(alice, resource, { kind: 'token', scopes: asked })
+          const decided = policy.decide(alice, resource, { kind: 'token', scopes: asked }, NOTHING_REVOKED, NOW_MS)
           if (!decided.ok) return
           const allowing = rules.filter(({ effect }) => effect === 'allow')
           expect(allowing.length).toBeGreaterThan(0)

@@ -195,6 +195,18 @@ describe('checkHouse()', () => {
     ])
   })
 
+  test('finds a proof made by a predicate, and a cast to a wrapped or qualified one', () => {
+    const found = problemsOf({
+      'test/unit/forged.ts':
+        "import type * as model from '../../src/model.ts'\nimport type { Permit } from '../../src/model.ts'\nexport const isPermit = (value: unknown): value is Permit => value !== null\nexport const one = {} as model.Permit\nexport const two = {} as Readonly<Permit>\n",
+    })
+    expect(found).toEqual([
+      'test/unit/forged.ts:3 only src/policy/ makes a Permit',
+      'test/unit/forged.ts:4 only src/policy/ makes a model.Permit',
+      'test/unit/forged.ts:5 only src/policy/ makes a Readonly<Permit>',
+    ])
+  })
+
   test('finds one cast too many in a maker', () => {
     const found = problemsOf({
       'src/lib/numeric-date.ts':

@@ -16,9 +16,11 @@ import type {
   VerifiedAssertion,
 } from '../../../src/model.ts'
 import { createPolicy } from '../../../src/policy/policy.ts'
+import { createSnapshot } from '../../../src/revocation/revocation.ts'
 import { createTestKey, mint } from '../../support/keys.ts'
 
 const NOW = numericDate(1_800_000_000)
+export const NOTHING_REVOKED = createSnapshot([])
 const key = await createTestKey('proofs-1')
 
 export interface Who {
@@ -72,7 +74,7 @@ export async function assertionOf(changes: Partial<Who> = {}): Promise<VerifiedA
   const identity = createIdentity(
     { publicUrl: 'https://gw.test', idpsByIssuer: new Map([[idp.issuer, idp]]), clients: new Map() },
     {
-      clock: { now: () => NOW, millis: () => 0 },
+      clock: { now: () => NOW, epochMillis: () => NOW * 1000, millis: () => 0 },
       fetch: unused,
       background: unused,
       secrets: unused,
@@ -152,7 +154,7 @@ export function ruleOf(changes: Partial<Rule> = {}): Rule {
 /** A permit for exactly these scopes, by a rule that allows everything. */
 export function permitOf(assertion: VerifiedAssertion, resource: Resource, scopes?: readonly ScopeToken[]): Permit {
   const action: Action = { kind: 'token', scopes }
-  const permit = createPolicy([ruleOf()], [resource]).decide(assertion, resource, action)
+  const permit = createPolicy([ruleOf()], [resource]).decide(assertion, resource, action, NOTHING_REVOKED, NOW * 1000)
   if (!permit.ok) throw new Error(`no permit: ${permit.error.code}`)
   return permit.value
 }

@@ -17,17 +17,23 @@ import { createDiscovery } from '../../../src/oauth/metadata.ts'
 import {
   createCollectingBackground,
   createManualClock,
+  createMemoryRegistry,
   createMemoryReplayGuard,
+  createMemoryRevocationLog,
   createMemorySingleFlight,
   createMemoryTokenStore,
   createRecordingSink,
   type ManualClock,
+  type MemoryRegistry,
+  type MemoryReplayGuard,
+  type MemoryRevocationLog,
   type MemorySingleFlight,
   type MemoryTokenStore,
   type RecordingSink,
 } from '../../../src/platform/memory.ts'
 import { createPolicy, type Policy } from '../../../src/policy/policy.ts'
 import type { AuditSink, Fetch, Secrets, TokenStore } from '../../../src/ports.ts'
+import { createRevocations, type Revocations } from '../../../src/revocation/revocation.ts'
 import { createTokenEndpoint } from '../../../src/token/token.ts'
 import { createTestKey, idTokenClaims, mint, type Claims } from '../../support/keys.ts'
 
@@ -141,6 +147,9 @@ export interface WorldOptions {
   readonly resources?: Json
   readonly rules?: readonly Json[]
   readonly cache?: Json
+  /** `0s` unless told otherwise: what is revoked is known to the next request. */
+  readonly maxStaleness?: string
+  readonly quota?: Json
   readonly sinks?: readonly AuditSink[]
 }
 
@@ -149,6 +158,7 @@ export interface Isolate {
   readonly app: App
   readonly identity: Identity
   readonly policy: Policy
+  readonly revocations: Revocations
   readonly credentials: Credentials
 }
 
@@ -157,6 +167,9 @@ export interface World extends Isolate {
   readonly clock: ManualClock
   readonly store: MemoryTokenStore
   readonly flight: MemorySingleFlight
+  readonly registry: MemoryRegistry
+  readonly log: MemoryRevocationLog
+  readonly replay: MemoryReplayGuard
   readonly sink: RecordingSink
   /** Replace a handler to script a counterparty. */
   readonly script: Record<Role, Handler>
@@ -239,8 +252,11 @@ export function createWorld(options: WorldOptions = {}): World {
   const network = createNetwork(config, clock)
   const { fetch, script } = network
   const replay = createMemoryReplayGuard({ clock })
+  const registry = createMemoryRegistry({ clock })
+  const log = createMemoryRevocationLog({ clock })
   let writes = 0
   const newDiscovery = () => createDiscovery({ fetch, clock, background }, { local: false })
+  const newRevocations = () => createRevocations(config.revocation.maxStalenessSeconds, { log, clock, background })
   const newRing = () => createKeyRing(config.cache.sealingKeys, secrets)
   const flight = createMemorySingleFlight({
     clock,
@@ -254,6 +270,8 @@ export function createWorld(options: WorldOptions = {}): World {
         secrets,
         store: bounded(store.at('flight'), () => writes++),
         discovery: newDiscovery(),
+        registry,
+        revocations: newRevocations(),
       },
       newRing(),
     ),
@@ -263,17 +281,20 @@ export function createWorld(options: WorldOptions = {}): World {
     const discovery = newDiscovery()
     const identity = createIdentity(config, { fetch, clock, background, secrets, discovery, replay })
     const policy = createPolicy(config.rules, config.resources.values())
-    const credentials = createCredentials({ store: bounded(store.at(location)), clock, background, flight }, newRing())
+    const revocations = newRevocations()
+    const credentials = createCredentials(
+      { store: bounded(store.at(location)), clock, background, flight },
+      newRing(),
+      config.cache.maxTtlSeconds,
+    )
+    const doors = { identity, policy, revocations, credentials, clock }
     const gateway = createGateway({
-      identity,
-      policy,
-      credentials,
-      clock,
+      ...doors,
       fetch: (url, init) => fetch(new Request(url, init)),
     })
-    const token = createTokenEndpoint({ config, identity, policy, credentials, clock })
+    const token = createTokenEndpoint({ ...doors, config })
     const app = createApp({ config, clock, gateway, token, sinks: options.sinks ?? [sink] })
-    return { app, identity, policy, credentials }
+    return { app, identity, policy, revocations, credentials }
   }
 
   return {
@@ -282,6 +303,9 @@ export function createWorld(options: WorldOptions = {}): World {
     clock,
     store,
     flight,
+    registry,
+    log,
+    replay,
     sink,
     script,
     fetch,
@@ -306,6 +330,8 @@ function configOf({
   resources = RESOURCES,
   rules = RULES,
   cache = {},
+  maxStaleness = '0s',
+  quota,
 }: WorldOptions): Config {
   const text = JSON.stringify({
     version: 1,
@@ -315,6 +341,8 @@ function configOf({
     resources,
     policy: { rules },
     cache,
+    revocation: { max_staleness: maxStaleness },
+    ...(quota === undefined ? {} : { quota }),
   })
   const config = parseConfig(text, { fileName: 'world.jsonc', local: false })
   if (!config.ok) throw new Error(renderProblems(text, config.error))

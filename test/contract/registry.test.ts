@@ -1,0 +1,305 @@
+// The contract of Registry, on both grounds. Every test has users and clients of its own.
+import { createGround } from '#ground'
+import { describe, expect, test } from 'vitest'
+import { numericDate, plusSeconds } from '../../src/lib/numeric-date.ts'
+import type { Connection } from '../../src/model.ts'
+import type { QuotaKey } from '../../src/ports.ts'
+import { issuer } from './scripted-work.ts'
+
+const ground = createGround()
+const { registry } = ground
+const DAY = 24 * 60 * 60
+
+function fresh(): string {
+  return crypto.randomUUID()
+}
+
+function now() {
+  return numericDate(ground.now())
+}
+
+/** `YYYY-MM` of a moment some months ago. */
+function month(ago = 0): string {
+  const today = new Date(ground.now() * 1000)
+  return new Date(Date.UTC(today.getUTCFullYear(), today.getUTCMonth() - ago, 1)).toISOString().slice(0, 7)
+}
+
+function use(options: Partial<QuotaKey> = {}): QuotaKey {
+  return { idp: 'acme', user: fresh(), resource: 'orders', month: month(), ...options }
+}
+
+function connection(options: Partial<Connection> = {}): Connection {
+  return {
+    name: `t1:${fresh()}`,
+    idp: 'acme',
+    issuer: issuer('https://acme.example/t/1/'),
+    user: fresh(),
+    tenant: 'tenant 1',
+    client: 'web',
+    resource: 'orders',
+    scopes: ['orders.read', 'orders.write'],
+    firstIssuedAt: now(),
+    lastIssuedAt: now(),
+    expiresAt: plusSeconds(now(), 600),
+    count: 1,
+    idJagJti: 'jti-1',
+    ...options,
+  }
+}
+
+async function used(of: QuotaKey): Promise<number> {
+  const uses = await registry.quota(of.user, of.month)
+  return uses.find(({ idp, resource }) => idp === of.idp && resource === of.resource)?.used ?? 0
+}
+
+describe('Registry.reserve() and release()', () => {
+  test('of 200 parallel reserves with a limit of 50, exactly 50 are allowed', async () => {
+    const place = use()
+    const answers = await Promise.all(Array.from({ length: 200 }, () => registry.reserve(place, 50)))
+    const allowed = answers.filter((answer) => answer.allowed)
+    // Each of them was told another number: the count after it was counted.
+    expect(allowed.map((answer) => answer.used).toSorted((a, b) => a - b)).toEqual(
+      Array.from({ length: 50 }, (_, index) => index + 1),
+    )
+    expect(answers.filter((answer) => !answer.allowed)).toEqual(
+      Array.from({ length: 150 }, () => ({ allowed: false, used: 50 })),
+    )
+    expect(await used(place)).toBe(50)
+  })
+
+  test('without a limit everything is counted and allowed', async () => {
+    const place = use()
+    const answers = await Promise.all(Array.from({ length: 20 }, () => registry.reserve(place, undefined)))
+    expect(answers.every((answer) => answer.allowed)).toBe(true)
+    expect(await used(place)).toBe(20)
+  })
+
+  test('a limit of zero allows nothing, and a limit that was lowered allows nothing more', async () => {
+    expect(await registry.reserve(use(), 0)).toEqual({ allowed: false, used: 0 })
+    const place = use()
+    for (const expected of [1, 2, 3])
+      expect(await registry.reserve(place, 3)).toEqual({ allowed: true, used: expected })
+    expect(await registry.reserve(place, 2)).toEqual({ allowed: false, used: 3 })
+  })
+
+  test('what is released can be reserved again, once', async () => {
+    const place = use()
+    await Promise.all(Array.from({ length: 5 }, () => registry.reserve(place, 5)))
+    await registry.release(place)
+    const answers = await Promise.all(Array.from({ length: 10 }, () => registry.reserve(place, 5)))
+    expect(answers.filter((answer) => answer.allowed)).toEqual([{ allowed: true, used: 5 }])
+  })
+
+  test('releasing never counts below zero', async () => {
+    const place = use()
+    await registry.release(place)
+    await registry.reserve(place, 5)
+    for (let time = 0; time < 3; time++) await registry.release(place)
+    expect(await used(place)).toBe(0)
+    expect(await registry.reserve(place, 1)).toEqual({ allowed: true, used: 1 })
+  })
+
+  test('provider, user, resource and month are counted apart', async () => {
+    const place = use()
+    await registry.reserve(place, 1)
+    const others = [{ idp: 'other' }, { user: fresh() }, { resource: 'tasks' }, { month: month(1) }]
+    for (const other of others) {
+      expect(await registry.reserve({ ...place, ...other }, 1)).toEqual({ allowed: true, used: 1 })
+    }
+    expect(await registry.reserve(place, 1)).toEqual({ allowed: false, used: 1 })
+  })
+
+  test('fields are not glued together: what moves from one into the next is another place', async () => {
+    const user = fresh()
+    await registry.reserve(use({ user, idp: 'ab', resource: 'c' }), 1)
+    expect(await registry.reserve(use({ user, idp: 'a', resource: 'bc' }), 1)).toEqual({ allowed: true, used: 1 })
+  })
+})
+
+describe('Registry.quota()', () => {
+  test('answers what one user used in one month, by provider and resource', async () => {
+    const user = fresh()
+    await registry.reserve(use({ user }), undefined)
+    await registry.reserve(use({ user }), undefined)
+    await registry.reserve(use({ user, resource: 'tasks' }), undefined)
+    await registry.reserve(use({ user, idp: 'other' }), undefined)
+    await registry.reserve(use({ user, month: month(1) }), undefined)
+    await registry.reserve(use(), undefined)
+    expect(await registry.quota(user, month())).toEqual([
+      { idp: 'acme', resource: 'orders', used: 2 },
+      { idp: 'acme', resource: 'tasks', used: 1 },
+      { idp: 'other', resource: 'orders', used: 1 },
+    ])
+    expect(await registry.quota(user, month(1))).toEqual([{ idp: 'acme', resource: 'orders', used: 1 }])
+    expect(await registry.quota(fresh(), month())).toEqual([])
+  })
+
+  test('is about this user, whatever other user keeps the same shard', async () => {
+    // 80 users on 64 shards: some share one.
+    const users = Array.from({ length: 80 }, fresh)
+    await Promise.all(users.map((user) => registry.reserve(use({ user }), 1)))
+    const answers = await Promise.all(users.map((user) => registry.quota(user, month())))
+    expect(answers).toEqual(users.map(() => [{ idp: 'acme', resource: 'orders', used: 1 }]))
+  })
+
+  test('months older than 13 months are forgotten', async () => {
+    const user = fresh()
+    await registry.reserve(use({ user, month: month(13) }), undefined)
+    await registry.reserve(use({ user, month: month(14) }), undefined)
+    await ground.cleanUp(user)
+    expect(await registry.quota(user, month(13))).toHaveLength(1)
+    expect(await registry.quota(user, month(14))).toEqual([])
+  })
+})
+
+describe('Registry.record() and list()', () => {
+  test('a connection is listed as it was recorded', async () => {
+    const whole = connection({ user: 'zoë "☃" \u0000%_', scopes: ['a', 'b,"c"'] })
+    const bare = connection({ tenant: undefined, idJagJti: undefined, scopes: [] })
+    for (const given of [whole, bare]) {
+      await registry.record(given)
+      const { connections, more } = await registry.list({ selector: { user: given.user }, limit: 10 })
+      expect(connections).toEqual([given])
+      expect(more).toBe(false)
+    }
+  })
+
+  test('recorded again, it keeps when it began and counts; the rest is the latest', async () => {
+    const first = connection()
+    await registry.record(first)
+    const again = {
+      ...first,
+      firstIssuedAt: plusSeconds(now(), 300),
+      lastIssuedAt: plusSeconds(now(), 300),
+      expiresAt: plusSeconds(now(), 900),
+      idJagJti: 'jti-2',
+      count: 77,
+    }
+    await registry.record(again)
+    await registry.record(again)
+    const { connections } = await registry.list({ selector: { user: first.user }, limit: 10 })
+    expect(connections).toEqual([{ ...again, firstIssuedAt: first.firstIssuedAt, count: 3 }])
+  })
+
+  test('50 records of one connection at once are counted all', async () => {
+    const given = connection()
+    await Promise.all(Array.from({ length: 50 }, () => registry.record(given)))
+    const { connections } = await registry.list({ selector: { user: given.user }, limit: 10 })
+    expect(connections).toEqual([{ ...given, count: 50 }])
+  })
+
+  test('every part of a selector must fit', async () => {
+    const client = fresh()
+    const [alice, bob] = [fresh(), fresh()]
+    const all = [
+      connection({ client, user: alice }),
+      connection({ client, user: alice, resource: 'tasks' }),
+      connection({ client, user: bob, idp: 'other' }),
+      connection({ client: fresh(), user: alice }),
+    ]
+    for (const given of all) await registry.record(given)
+    const names = async (selector: Parameters<typeof registry.list>[0]['selector']): Promise<string[]> => {
+      const { connections } = await registry.list({ selector, limit: 100 })
+      return connections.map(({ name }) => name).toSorted()
+    }
+    const expected = (...indices: readonly number[]) => indices.map((index) => String(all[index]?.name)).toSorted()
+    expect(await names({ client })).toEqual(expected(0, 1, 2))
+    expect(await names({ user: alice })).toEqual(expected(0, 1, 3))
+    expect(await names({ user: alice, client })).toEqual(expected(0, 1))
+    expect(await names({ client, resource: 'tasks' })).toEqual(expected(1))
+    expect(await names({ client, idp: 'other' })).toEqual(expected(2))
+    expect(await names({ user: bob, client, idp: 'other', resource: 'orders' })).toEqual(expected(2))
+    expect(await names({ user: bob, idp: 'acme' })).toEqual([])
+  })
+
+  test('of many users, the newest come first, and whether there are more is told', async () => {
+    const client = fresh()
+    const all = Array.from({ length: 100 }, (_, index) =>
+      connection({ client, lastIssuedAt: plusSeconds(now(), (index * 37) % 100) }),
+    )
+    await Promise.all(all.map((given) => registry.record(given)))
+    const newest = all.toSorted((one, other) => other.lastIssuedAt - one.lastIssuedAt).map(({ name }) => name)
+    for (const limit of [1, 10, 99, 100, 1000]) {
+      const { connections, more } = await registry.list({ selector: { client }, limit })
+      expect(connections.map(({ name }) => name)).toEqual(newest.slice(0, limit))
+      expect(more).toBe(limit < 100)
+    }
+    expect(await registry.list({ selector: { client }, limit: 0 })).toEqual({ connections: [], more: true })
+  })
+
+  test('of one user, too, the newest come first', async () => {
+    const user = fresh()
+    const all = Array.from({ length: 20 }, (_, index) =>
+      connection({ user, lastIssuedAt: plusSeconds(now(), (index * 7) % 20) }),
+    )
+    await Promise.all(all.map((given) => registry.record(given)))
+    const newest = all.toSorted((one, other) => other.lastIssuedAt - one.lastIssuedAt).map(({ name }) => name)
+    for (const limit of [1, 3, 20]) {
+      const { connections, more } = await registry.list({ selector: { user }, limit })
+      expect(connections.map(({ name }) => name)).toEqual(newest.slice(0, limit))
+      expect(more).toBe(limit < 20)
+    }
+  })
+
+  test('the same moment does not make the order depend on chance', async () => {
+    const [user, client, lastIssuedAt] = [fresh(), fresh(), now()]
+    const all = Array.from({ length: 20 }, (_, index) =>
+      connection({ client, lastIssuedAt, user: index < 10 ? user : fresh() }),
+    )
+    await Promise.all(all.map((given) => registry.record(given)))
+    for (const [selector, given] of [[{ client }, all] as const, [{ user }, all.slice(0, 10)] as const]) {
+      const { connections } = await registry.list({ selector, limit: 4 })
+      const names = given.map(({ name }) => name).toSorted()
+      expect(connections.map(({ name }) => name)).toEqual(names.slice(0, 4))
+    }
+  })
+
+  test('who expired more than 90 days ago is forgotten', async () => {
+    const user = fresh()
+    const kept = connection({ user, expiresAt: plusSeconds(now(), -89 * DAY) })
+    await registry.record(kept)
+    await registry.record(connection({ user, expiresAt: plusSeconds(now(), -91 * DAY) }))
+    await ground.cleanUp(user)
+    const { connections } = await registry.list({ selector: { user }, limit: 10 })
+    expect(connections).toEqual([kept])
+  })
+})
+
+describe.skipIf(ground.platform === undefined)('Ledger, the Durable Object', () => {
+  const { platform } = ground
+  if (platform === undefined) return
+
+  test('keeps everything when it is taken out of memory', async () => {
+    const given = connection()
+    const place = use({ user: given.user })
+    await registry.record(given)
+    await registry.reserve(place, 2)
+    await platform.evictLedger(given.user)
+    expect(await registry.list({ selector: { user: given.user }, limit: 10 })).toMatchObject({ connections: [given] })
+    expect(await registry.reserve(place, 2)).toEqual({ allowed: true, used: 2 })
+    expect(await registry.reserve(place, 2)).toEqual({ allowed: false, used: 2 })
+  })
+
+  test('goes on cleaning up while something is left, and deletes from both tables', async () => {
+    const user = fresh()
+    await registry.record(connection({ user, expiresAt: plusSeconds(now(), -91 * DAY) }))
+    await registry.reserve(use({ user, month: month(14) }), undefined)
+    const rows = async () => [
+      await platform.sqlInLedger(user, 'SELECT 1 FROM connections WHERE user = ?', user),
+      await platform.sqlInLedger(user, 'SELECT 1 FROM quota WHERE user = ?', user),
+    ]
+    expect(await rows()).toEqual([1, 1])
+    await registry.reserve(use({ user }), undefined)
+    expect(await platform.ringLedger(user)).toBe(true)
+    expect(await rows()).toEqual([0, 1])
+    expect(await platform.ringLedger(user)).toBe(true)
+  })
+
+  test('a row that this version cannot read makes the list fail: what it leaves out, nobody would miss', async () => {
+    const given = connection()
+    await registry.record(given)
+    await platform.sqlInLedger(given.user, "UPDATE connections SET scopes = '{}' WHERE name = ?", given.name)
+    await expect(registry.list({ selector: { user: given.user }, limit: 10 })).rejects.toThrow('scopes')
+    await platform.sqlInLedger(given.user, 'DELETE FROM connections WHERE name = ?', given.name)
+  })
+})
