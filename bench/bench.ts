@@ -1,41 +1,70 @@
-// `npm run bench`: what jagway costs compared with a Worker that only passes requests on.
+// `npm run bench`: what jagway costs compared with a Worker that only passes requests on, and how sparing it is with tokens.
 //
 // Two workerd processes, nothing else: in one jagway as `wrangler deploy` uploads it, in the other the bare Worker. Both reach
 // the same API, a Worker inside their own process, by `fetch`; so no network stands in the figures, and every microsecond of
 // ours counts in full. Rounds alternate (bare, hot, bare, warm, bare, …) and each is divided by the two bare rounds around it,
 // because the machine gets faster and slower in the course of a run. A figure is the median of these ratios.
 //
-//   hot   one caller with one token. Token and credential are in the memory of the isolate.
-//   warm  callers whom the isolate does not remember, but whose credentials are in KV: verify, get, unseal, forward.
+//   cold    callers nobody has seen yet: verify, ask memory, KV and the flight object, count, exchange, redeem, forward.
+//   hot     one caller with one token. Token and credential are in the memory of the isolate.
+//   warm    callers whom the isolate does not remember, but whose credentials are in KV: verify, get, unseal, forward.
+//   burst   500 requests at once that miss the same token, half of them at another isolate.
+//   economy ID-JAGs of a simulated working day, token requests of warm callers, and how long a revoked token is used.
 //
-// For `warm`, 5,200 callers first go through another isolate that shares the KV, which is the real exchange 5,200 times. The
-// measured isolate then sees them one after the other, and around again. It remembers 2,000 verified tokens and 5,000
-// credentials and forgets the oldest first, so whoever comes around has just been forgotten. That it was so is counted by
-// the other side: every warm request has read KV once, no hot one has, none of either has caused a token request, and all
-// of them reached the API with a token of its own authorization server.
+// `cold` sends 2,200 callers through one isolate, each once. For `warm` another isolate that shares the KV then sees them one
+// after the other, and around again. It remembers 1,000 verified tokens and 2,000 credentials and forgets the oldest first, so
+// whoever comes around has just been forgotten. That every round was what it is called is counted by the other side: reads
+// and writes of KV, token requests, and that the API was reached with a token of its own authorization server.
 //
-// The last line of standard output is the result as JSON. Exit code 1: some answer was not 200, or a count was not as above.
+// The last line of standard output is the result as JSON. Exit code 1: some answer was not 200, a count was not as it has to
+// be, or a bound of the economy is broken.
 
 import process from 'node:process'
 import { parseArgs } from 'node:util'
 import { gzipSync } from 'node:zlib'
+import { MAX_ID_JAGS, simulateDay } from './economy.ts'
 import { load, type Load } from './load.ts'
+import { judgeRevocations, measureRevocations } from './revoke.ts'
 import type { Runtime } from './runtime.ts'
-import { deployedBundle, PREFIX, setStage, type Counts, type Stage } from './stage.ts'
-import { createUsers } from './users.ts'
+import { deployedBundle, PREFIX, setBare, setGateway, type Counts, type GatewayStage } from './stage.ts'
+import { createIssuer, getRequest } from './users.ts'
 
 const CONNECTIONS = 16
 const PATH = '/v1/items/4711'
 /** More than an isolate remembers. */
-const USERS = 5_200
+const USERS = 2_200
 const SETTLE_SECONDS = 1
+const MAX_STALENESS = '10s'
+const BURST_REQUESTS = 500
+const BURSTS = 3
+/** For writes that no answer waits for. */
+const TIDY_MS = 3_000
+const PACE_MS = 20
+/** workerd puts an object away when nobody has called it for ten seconds; here it would do so on the time of other requests. */
+const OBJECTS_END_MS = 13_000
 
 type Plan = { readonly rounds: number; readonly seconds: number; readonly users: number; readonly quick: boolean }
-type Mode = 'hot' | 'warm'
+type Mode = 'cold' | 'hot' | 'warm'
 type Round = Load & { readonly cpuMicros: number | undefined }
+type ModeRound = Round & { readonly tokenCalls: number }
+/** What the other side has counted in one round. */
+type Seen = (counted: string) => number
+type Next = () => Buffer | undefined
 
 /** One round of jagway between two of the bare Worker. */
-type Comparison = { readonly before: Round; readonly own: Round; readonly after: Round }
+type Comparison = { readonly before: Round; readonly own: ModeRound; readonly after: Round }
+
+type Stage = {
+  readonly gateway: GatewayStage<Mode>
+  readonly bare: Runtime
+}
+
+/** What a request of a mode costs. */
+const COSTS: Readonly<Record<Mode, Counts>> = {
+  cold: { upstream: 1, foreign: 0, gets: 1, misses: 1, puts: 1, exchanges: 1, redemptions: 1 },
+  hot: { upstream: 1, foreign: 0, gets: 0, misses: 0, puts: 0 },
+  warm: { upstream: 1, foreign: 0, gets: 1, misses: 0, puts: 0 },
+}
 
 function readPlan(): Plan {
   const { values } = parseArgs({
@@ -56,93 +85,232 @@ function readPlan(): Plan {
   }
 }
 
-async function measure(
-  runtime: Runtime,
-  service: string,
-  seconds: number,
-  next: () => Buffer | undefined,
-): Promise<Round> {
+async function measure(runtime: Runtime, service: string, seconds: number, next: Next): Promise<Round> {
   const before = await runtime.cpuSeconds()
-  const round = await load({ port: runtime.port(service), connections: CONNECTIONS, seconds, next })
+  const round = await load({ ports: [runtime.port(service)], connections: CONNECTIONS, seconds, next })
   const after = await runtime.cpuSeconds()
-  const [failure] = round.failures
-  if (failure !== undefined) throw new Error(`${service}: ${round.failures.length} answers were not 200\n${failure}`)
-  if (before === undefined || after === undefined) return { ...round, cpuMicros: undefined }
-  return { ...round, cpuMicros: ((after - before) / round.requests) * 1e6 }
+  checkAnswers(service, round)
+  const measured =
+    before === undefined || after === undefined
+      ? { ...round, cpuMicros: undefined }
+      : { ...round, cpuMicros: ((after - before) / round.requests) * 1e6 }
+  describe(service, measured)
+  return measured
+}
+
+function checkAnswers(name: string, { failures }: Load): void {
+  const [failure] = failures
+  if (failure !== undefined) throw new Error(`${name}: ${failures.length} answers were not 200\n${failure}`)
 }
 
 /** Measures, and asks the other side whether the requests took the way they were meant to take. */
-async function measureMode(stage: Stage, mode: Mode, seconds: number, next: () => Buffer | undefined): Promise<Round> {
+async function measureMode(stage: GatewayStage<Mode>, mode: Mode, seconds: number, next: Next): Promise<ModeRound> {
   const before = await stage.counts()
-  const round = await measure(stage.jagway, mode, seconds, next)
-  const after = await stage.counts()
-  const expected: Counts = {
-    upstream: round.requests,
-    foreign: 0,
-    exchanges: 0,
-    redemptions: 0,
-    gets: mode === 'warm' ? round.requests : 0,
-    misses: 0,
-    puts: 0,
+  const round = await measure(stage.runtime, mode, seconds, next)
+  const end = performance.now() + TIDY_MS
+  for (;;) {
+    const seen = since(before, await stage.counts())
+    const wrong = Object.entries(COSTS[mode]).find(([name, each]) => seen(name) !== each * round.requests)
+    if (wrong === undefined) return { ...round, tokenCalls: seen('exchanges') + seen('redemptions') }
+    const [name, each] = wrong
+    if (performance.now() > end)
+      throw new Error(`${mode}: ${seen(name)} ${name} in ${round.requests} requests, not ${each} for each`)
+    await sleep(PACE_MS)
   }
-  for (const name of Object.keys(expected)) {
-    const seen = (after[name] ?? 0) - (before[name] ?? 0)
-    if (seen !== expected[name])
-      throw new Error(`${mode}: ${seen} ${name} in ${round.requests} requests, not ${expected[name]}`)
-  }
-  return round
 }
 
-async function run(plan: Plan): Promise<object> {
-  const [code, users] = await Promise.all([deployedBundle(), createUsers(plan.users, `${PREFIX}${PATH}`)])
-  const { requests } = users
-  const stage = await setStage(code, users.jwks)
+function since(before: Counts, after: Counts): Seen {
+  return (name) => (after[name] ?? 0) - (before[name] ?? 0)
+}
+
+async function run(plan: Plan): Promise<{ readonly result: object; readonly problems: readonly string[] }> {
+  const issuer = await createIssuer()
+  const request = async (user: string): Promise<Buffer> => getRequest(`${PREFIX}${PATH}`, await issuer.idToken(user))
+  const [code, regular, strangers, slow] = await Promise.all([
+    deployedBundle(),
+    request('regular'),
+    Promise.all(Array.from({ length: plan.users }, (_, index) => request(`user-${index}`))),
+    Promise.all(Array.from({ length: plan.quick ? 1 : BURSTS }, (_, index) => request(`slow-${index}`))),
+  ])
+  const isolates = ['cold', 'hot', 'warm'] as const
+  const [gateway, bare] = await Promise.all([
+    setGateway({ code, jwks: issuer.jwks, isolates, maxStaleness: MAX_STALENESS }),
+    setBare(),
+  ])
   try {
-    const [known] = requests
-    const direct = users.toRequest(PATH)
-    const cold = requests.values()
-    const seeding = await measure(stage.jagway, 'seeding', Infinity, () => cold.next().value)
-    describe('cold', seeding)
-    let turn = 0
-    const lastTurn = plan.quick ? requests.length : Infinity
-    const stranger = (): Buffer | undefined => (turn < lastTurn ? requests[turn++ % requests.length] : undefined)
-
-    const bare = (seconds: number): Promise<Round> => measure(stage.bare, 'bare', seconds, () => direct)
-    const modes: Readonly<Record<Mode, (seconds: number) => Promise<Round>>> = {
-      hot: (seconds) => measureMode(stage, 'hot', seconds, () => known),
-      warm: (seconds) => measureMode(stage, 'warm', seconds, stranger),
-    }
-    await introduce(stage, known)
-    if (!plan.quick) for (const settle of [bare, modes.hot, modes.warm]) await settle(SETTLE_SECONDS)
-
-    const compared: Readonly<Record<Mode, Comparison[]>> = { hot: [], warm: [] }
-    let before = await bare(plan.seconds)
-    describe('bare', before)
-    for (let round = 0; round < plan.rounds; round++) {
-      for (const mode of ['hot', 'warm'] as const) {
-        const own = await modes[mode](plan.seconds)
-        describe(mode, own)
-        const after = await bare(plan.seconds)
-        describe('bare', after)
-        compared[mode].push({ before, own, after })
-        before = after
-      }
-    }
+    const direct = getRequest(PATH, await issuer.idToken('direct'))
+    const coldRounds = await compareCold(plan, { gateway, bare }, direct, strangers)
+    const [economy] = await Promise.all([measureEconomy(plan, code), sleep(plan.quick ? 0 : OBJECTS_END_MS)])
+    const compared = await compareKnown(plan, { gateway, bare }, { direct, regular, strangers })
+    const bursts: Burst[] = []
+    for (const one of slow) bursts.push(await burst(gateway, one))
+    const ofBursts = summarizeBursts(bursts)
+    const known = [...compared.hot, ...compared.warm].map(({ own }) => own)
+    const tokenCalls = known.reduce((sum, round) => sum + round.tokenCalls, 0)
+    const requests = known.reduce((sum, round) => sum + round.requests, 0)
+    const problems = [...economy.problems]
+    if (tokenCalls > 0) problems.push(`economy: ${tokenCalls} token requests for ${requests} hot and warm ones, not 0`)
+    if (ofBursts.exchanges !== 1 || ofBursts.redemptions !== 1)
+      problems.push(`burst: ${ofBursts.exchanges} exchanges and ${ofBursts.redemptions} redemptions, not one of each`)
     return {
-      hot: summary(compared.hot),
-      warm: summary(compared.warm),
-      rounds: plan.rounds,
-      bundle_gzip_bytes: gzipSync(code).length,
+      result: {
+        hot: summary(compared.hot),
+        warm: summary(compared.warm),
+        cold: summary(coldRounds),
+        burst: ofBursts,
+        economy: {
+          id_jags_per_user_resource_day: economy.idJags,
+          token_calls_per_1000_requests: rounded((tokenCalls / requests) * 1000),
+          burst_exchanges: ofBursts.exchanges,
+          revoke_to_last_200_seconds: economy.lastSeconds,
+          used_after_receipt_at_0s: economy.begunAfterReceipt,
+        },
+        rounds: plan.rounds,
+        bundle_gzip_bytes: gzipSync(code).length,
+      },
+      problems,
     }
   } finally {
-    await stage.stop()
+    await Promise.all([gateway.stop(), bare.stop()])
   }
+}
+
+/** Everybody is new exactly once, so the rounds share them out. The first of these settles the isolate. */
+async function compareCold(
+  plan: Plan,
+  { gateway, bare }: Stage,
+  direct: Buffer,
+  strangers: readonly Buffer[],
+): Promise<readonly Comparison[]> {
+  const compared: Comparison[] = []
+  const bareRound = (): Promise<Round> => measure(bare, 'bare', plan.seconds, () => direct)
+  const coldRound = (requests: readonly Buffer[]): Promise<ModeRound> => {
+    const queue = requests.values()
+    return measureMode(gateway, 'cold', Infinity, () => queue.next().value)
+  }
+  const share = Math.ceil(strangers.length / (plan.rounds + 1))
+  await coldRound(strangers.slice(0, share))
+  if (!plan.quick) await bareRound()
+  let before = await bareRound()
+  for (let start = share; start < strangers.length; start += share) {
+    const own = await coldRound(strangers.slice(start, start + share))
+    const after = await bareRound()
+    compared.push({ before, own, after })
+    before = after
+  }
+  return compared
+}
+
+type Requests = { readonly direct: Buffer; readonly regular: Buffer; readonly strangers: readonly Buffer[] }
+type KnownMode = Exclude<Mode, 'cold'>
+
+async function compareKnown(
+  plan: Plan,
+  { gateway, bare }: Stage,
+  { direct, regular, strangers }: Requests,
+): Promise<Readonly<Record<KnownMode, readonly Comparison[]>>> {
+  const compared: Record<KnownMode, Comparison[]> = { hot: [], warm: [] }
+  let turn = 0
+  const lastTurn = plan.quick ? strangers.length : Infinity
+  const stranger: Next = () => (turn < lastTurn ? strangers[turn++ % strangers.length] : undefined)
+  const modes = {
+    bare: (seconds: number) => measure(bare, 'bare', seconds, () => direct),
+    hot: (seconds: number) => measureMode(gateway, 'hot', seconds, () => regular),
+    warm: (seconds: number) => measureMode(gateway, 'warm', seconds, stranger),
+  }
+  await introduce(gateway.port('hot'), regular)
+  if (!plan.quick) for (const settle of [modes.bare, modes.hot, modes.warm]) await settle(SETTLE_SECONDS)
+  let before = await modes.bare(plan.seconds)
+  for (let round = 0; round < plan.rounds; round++) {
+    for (const mode of ['hot', 'warm'] as const) {
+      const own = await modes[mode](plan.seconds)
+      const after = await modes.bare(plan.seconds)
+      compared[mode].push({ before, own, after })
+      before = after
+    }
+  }
+  return compared
 }
 
 /** One request at a time until the isolate knows the caller. */
-async function introduce(stage: Stage, known: Buffer | undefined): Promise<void> {
-  const first = [known].values()
-  await load({ port: stage.jagway.port('hot'), connections: 1, seconds: Infinity, next: () => first.next().value })
+async function introduce(port: number, regular: Buffer): Promise<void> {
+  const first = [regular].values()
+  checkAnswers('hot', await load({ ports: [port], connections: 1, seconds: Infinity, next: () => first.next().value }))
+}
+
+type Burst = {
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly exchanges: number
+  readonly redemptions: number
+}
+
+/** All at once, at two isolates; the identity provider takes long enough for everybody to meet. */
+async function burst(stage: GatewayStage<Mode>, request: Buffer): Promise<Burst> {
+  const before = await stage.counts()
+  const queue = Array.from({ length: BURST_REQUESTS }, () => request).values()
+  const round = await load({
+    ports: [stage.port('hot'), stage.port('warm')],
+    connections: BURST_REQUESTS,
+    seconds: Infinity,
+    next: () => queue.next().value,
+  })
+  checkAnswers('burst', round)
+  const seen = since(before, await stage.counts())
+  if (seen('misses') !== BURST_REQUESTS || seen('upstream') !== BURST_REQUESTS)
+    throw new Error(`burst: ${seen('misses')} of ${BURST_REQUESTS} missed, ${seen('upstream')} reached the API`)
+  describe('burst', { ...round, cpuMicros: undefined })
+  const { p50Ms, p99Ms } = round
+  return { p50Ms, p99Ms, exchanges: seen('exchanges'), redemptions: seen('redemptions') }
+}
+
+/** The worst of the counts, the median of the times. */
+function summarizeBursts(bursts: readonly Burst[]) {
+  return {
+    requests: BURST_REQUESTS,
+    exchanges: Math.max(...bursts.map(({ exchanges }) => exchanges)),
+    redemptions: Math.max(...bursts.map(({ redemptions }) => redemptions)),
+    p50_ms: rounded(median(bursts.map(({ p50Ms }) => p50Ms))),
+    p99_ms: rounded(median(bursts.map(({ p99Ms }) => p99Ms))),
+  }
+}
+
+type Economy = {
+  readonly idJags: number
+  readonly lastSeconds: number
+  readonly begunAfterReceipt: number
+  readonly problems: readonly string[]
+}
+
+async function measureEconomy({ quick }: Plan, code: string): Promise<Economy> {
+  const day = await simulateDay(
+    quick ? { users: 2, resources: 2, isolates: 4 } : { users: 6, resources: 4, isolates: 4 },
+  )
+  console.error(
+    `day    ${day.requests} requests, ${day.idJags} ID-JAGs, at most ${day.idJagsPerUserResource} per user and resource`,
+  )
+  const trials = quick ? 1 : 3
+  const revoke = async (maxStalenessSeconds: number) => {
+    const figures = await measureRevocations({ code, trials, maxStalenessSeconds, paceMs: PACE_MS })
+    const last = Math.max(...figures.lastSeconds)
+    console.error(
+      `revoke max_staleness ${maxStalenessSeconds}s: last 200 after ${last.toFixed(3)} s,`,
+      `${figures.begunAfterReceipt} of ${figures.requestsAfterReceipt} requests after a receipt with the old token`,
+    )
+    return { last, figures, problem: judgeRevocations(figures, maxStalenessSeconds) }
+  }
+  const bounded = await revoke(quick ? 1 : 2)
+  const asked = await revoke(0)
+  const tooMany =
+    day.idJagsPerUserResource > MAX_ID_JAGS
+      ? `economy: ${day.idJagsPerUserResource} ID-JAGs for one user and resource in a day, not at most ${MAX_ID_JAGS}`
+      : undefined
+  return {
+    idJags: day.idJagsPerUserResource,
+    lastSeconds: rounded(bounded.last),
+    begunAfterReceipt: asked.figures.begunAfterReceipt,
+    problems: [tooMany, bounded.problem, asked.problem].filter((problem) => problem !== undefined),
+  }
 }
 
 function summary(comparisons: readonly Comparison[]): object {
@@ -159,6 +327,10 @@ function summary(comparisons: readonly Comparison[]): object {
     p50_ms: rounded(median(comparisons.map(({ own }) => own.p50Ms))),
     p99_ms: rounded(median(comparisons.map(({ own }) => own.p99Ms))),
   }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, ms))
 }
 
 function median(values: readonly number[]): number {
@@ -184,7 +356,10 @@ function describe(name: string, { requests, seconds, cpuMicros, p50Ms, p99Ms }: 
 // `exit` takes the child processes along.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 try {
-  console.log(JSON.stringify(await run(readPlan())))
+  const { result, problems } = await run(readPlan())
+  for (const problem of problems) console.error(problem)
+  console.log(JSON.stringify(result))
+  if (problems.length > 0) process.exitCode = 1
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)
   process.exitCode = 1

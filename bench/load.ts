@@ -4,7 +4,8 @@
 import { connect, type Socket } from 'node:net'
 
 export type LoadOptions = {
-  readonly port: number
+  /** The connections are dealt out to these in turn. */
+  readonly ports: readonly number[]
   readonly connections: number
   readonly seconds: number
   /** The bytes of the next request; undefined ends the round. */
@@ -25,59 +26,99 @@ const HEAD_END = Buffer.from('\r\n\r\n')
 const OK = Buffer.from('HTTP/1.1 200 ')
 const LENGTH = /\r\ncontent-length: *(\d+)/i
 
-export async function load({ port, connections, seconds, next }: LoadOptions): Promise<Load> {
-  const sockets = await Promise.all(Array.from({ length: connections }, () => open(port)))
+export async function load({ ports, connections, seconds, next }: LoadOptions): Promise<Load> {
+  const lines = await openLines(Array.from({ length: connections }, (_, index) => ports[index % ports.length] ?? 0))
   const latencies: number[] = []
   const failures: string[] = []
   const start = performance.now()
   const end = start + seconds * 1000
+  const talk = (line: Line, done: () => void): void => {
+    const request = performance.now() < end ? next() : undefined
+    if (request === undefined) {
+      done()
+      return
+    }
+    const sentAt = performance.now()
+    line.ask(request, (answer) => {
+      latencies.push(performance.now() - sentAt)
+      if (!isOk(answer)) failures.push(answer.toString('latin1', 0, 400))
+      talk(line, done)
+    })
+  }
   try {
-    await Promise.all(
-      sockets.map((socket) => talk(socket, () => (performance.now() < end ? next() : undefined), latencies, failures)),
-    )
+    await Promise.all(lines.map((line) => Promise.race([line.broken, new Promise<void>((done) => talk(line, done))])))
     const elapsed = (performance.now() - start) / 1000
     latencies.sort((a, b) => a - b)
     const at = (share: number): number => latencies[Math.floor(latencies.length * share)] ?? 0
     return { requests: latencies.length, seconds: elapsed, p50Ms: at(0.5), p99Ms: at(0.99), failures }
   } finally {
-    for (const socket of sockets) socket.destroy()
+    for (const line of lines) line.close()
   }
 }
 
-function open(port: number): Promise<Socket> {
-  return new Promise((done, fail) => {
-    const socket = connect({ port, host: HOST, noDelay: true }, () => done(socket))
-    socket.once('error', fail)
-  })
+export function openLines(ports: readonly number[]): Promise<Line[]> {
+  return Promise.all(
+    ports.map(
+      (port) =>
+        new Promise<Line>((done, fail) => {
+          const socket = connect({ port, host: HOST, noDelay: true }, () => done(new Line(socket)))
+          socket.once('error', fail)
+        }),
+    ),
+  )
 }
 
-function talk(socket: Socket, next: () => Buffer | undefined, latencies: number[], failures: string[]): Promise<void> {
-  return new Promise((done, fail) => {
-    let sentAt = 0
-    let received: Buffer = Buffer.alloc(0)
-    const send = (): void => {
-      const request = next()
-      if (request === undefined) {
-        done()
-        return
-      }
-      sentAt = performance.now()
-      socket.write(request)
-    }
+export function isOk(answer: Buffer): boolean {
+  return answer.subarray(0, OK.length).equals(OK)
+}
+
+/** What follows the head. */
+export function bodyOf(answer: Buffer): string {
+  return answer.toString('utf8', answer.indexOf(HEAD_END) + HEAD_END.length)
+}
+
+/** One connection. */
+export class Line {
+  readonly #socket: Socket
+  /** Never resolves; rejects when there is nothing more to be had from this connection. */
+  readonly broken: Promise<never>
+  #received: Buffer = Buffer.alloc(0)
+  #answered: ((answer: Buffer) => void) | undefined
+
+  constructor(socket: Socket) {
+    const { promise, reject } = Promise.withResolvers<never>()
+    this.#socket = socket
+    this.broken = promise
+    // Whether anybody waits for it is the caller's business.
+    promise.catch(() => undefined)
+    socket.once('error', reject)
+    socket.once('close', () => reject(new Error('the connection was closed')))
     socket.on('data', (chunk) => {
-      received = received.length === 0 ? chunk : Buffer.concat([received, chunk])
-      const length = answerLength(received)
-      if (Number.isNaN(length)) fail(new Error(`an answer without Content-Length: ${received.toString('latin1')}`))
-      if (!(received.length >= length)) return
-      latencies.push(performance.now() - sentAt)
-      if (!received.subarray(0, OK.length).equals(OK)) failures.push(received.toString('latin1', 0, 400))
-      received = received.subarray(length)
-      send()
+      this.#received = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk])
+      const length = answerLength(this.#received)
+      if (Number.isNaN(length))
+        reject(new Error(`an answer without Content-Length: ${this.#received.toString('latin1')}`))
+      if (!(this.#received.length >= length)) return
+      const answer = this.#received.subarray(0, length)
+      this.#received = this.#received.subarray(length)
+      const answered = this.#answered
+      this.#answered = undefined
+      answered?.(answer)
     })
-    socket.once('error', fail)
-    socket.once('close', () => fail(new Error('the connection was closed')))
-    send()
-  })
+  }
+
+  get isBusy(): boolean {
+    return this.#answered !== undefined
+  }
+
+  ask(request: Buffer, answered: (answer: Buffer) => void): void {
+    this.#answered = answered
+    this.#socket.write(request)
+  }
+
+  close(): void {
+    this.#socket.destroy()
+  }
 }
 
 /** Of the whole answer, head and body. Infinity: the head is not complete. NaN: the head does not say. */

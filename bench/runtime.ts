@@ -25,8 +25,9 @@ export type Service = {
   readonly secrets?: Readonly<Record<string, string>>
   /** Binding to service. */
   readonly kv?: Readonly<Record<string, string>>
-  /** Binding to class; the classes are the service's own. */
+  /** Binding to class; the classes are the service's own unless `objectsOf` names another service. */
   readonly objects?: Readonly<Record<string, string>>
+  readonly objectsOf?: string
   /** The service that `fetch` reaches instead of the network. */
   readonly outbound?: string
   readonly flags?: readonly string[]
@@ -97,6 +98,8 @@ async function workerText(folder: string, name: string, service: Service): Promi
   for (const [path, content] of Object.entries(service.texts ?? {}))
     modules.push(`(name = ${text(path)}, text = ${text(content)})`)
   const objects = Object.entries(service.objects ?? {})
+  const own = service.objectsOf === undefined ? objects : []
+  const elsewhere = service.objectsOf === undefined ? '' : `, serviceName = ${text(service.objectsOf)}`
   const bindings = [
     ...Object.entries(service.secrets ?? {}).map(
       ([binding, value]) => `(name = ${text(binding)}, text = ${text(value)})`,
@@ -104,15 +107,18 @@ async function workerText(folder: string, name: string, service: Service): Promi
     ...Object.entries(service.kv ?? {}).map(
       ([binding, store]) => `(name = ${text(binding)}, kvNamespace = ${text(store)})`,
     ),
-    ...objects.map(([binding, type]) => `(name = ${text(binding)}, durableObjectNamespace = ${text(type)})`),
+    ...objects.map(
+      ([binding, type]) =>
+        `(name = ${text(binding)}, durableObjectNamespace = (className = ${text(type)}${elsewhere}))`,
+    ),
   ]
   const parts = [
     `modules = [${modules.join(', ')}]`,
     `compatibilityDate = ${text(COMPATIBILITY_DATE)}`,
     `compatibilityFlags = [${(service.flags ?? []).map(text).join(', ')}]`,
     `bindings = [${bindings.join(', ')}]`,
-    `durableObjectNamespaces = [${objects.map(([, type]) => `(className = ${text(type)}, uniqueKey = ${text(`${name}-${type}`)}, enableSql = true)`).join(', ')}]`,
-    ...(objects.length === 0 ? [] : [`durableObjectStorage = (localDisk = ${text(OBJECTS)})`]),
+    `durableObjectNamespaces = [${own.map(([, type]) => `(className = ${text(type)}, uniqueKey = ${text(`${name}-${type}`)}, enableSql = true)`).join(', ')}]`,
+    ...(own.length === 0 ? [] : [`durableObjectStorage = (localDisk = ${text(OBJECTS)})`]),
     ...(service.outbound === undefined ? [] : [`globalOutbound = ${text(service.outbound)}`]),
   ]
   return `(name = ${text(name)}, worker = (${parts.join(', ')}))`

@@ -1,26 +1,35 @@
-// What stands on the stage: one workerd with jagway and one with a Worker that only passes requests on, each with the same
-// other side inside it, reached by the same `fetch`.
+// What stands on the stage: one workerd with jagway in several isolates, and one with a Worker that only passes requests on,
+// each with the same other side inside it, reached by the same `fetch`. Everything jagway has is on.
 
 import { randomBytes } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { transform } from 'esbuild'
 import { bundle } from '../src/cli/bundle.ts'
 import { startRuntime, type Runtime, type Service } from './runtime.ts'
-import type { Users } from './users.ts'
+import type { Issuer } from './users.ts'
 
 /** What the other side counts: `inside/upstream.ts` and `inside/kv.ts`. */
 export type Counts = Readonly<Record<string, number>>
 
-export type Stage = {
-  /** Three isolates of one Worker with one KV: `seeding`, `hot` and `warm`. */
-  readonly jagway: Runtime
-  readonly bare: Runtime
-  /** What the other side has seen of jagway so far. */
+export type GatewayStage<Isolate extends string> = {
+  readonly runtime: Runtime
+  readonly port: (isolate: Isolate) => number
+  /** What the other side has seen so far. */
   readonly counts: () => Promise<Counts>
   readonly stop: () => Promise<void>
 }
 
+export type GatewayOptions<Isolate extends string> = {
+  readonly code: string
+  readonly jwks: Issuer['jwks']
+  /** They share one KV and one set of Durable Objects, which live in the first. */
+  readonly isolates: readonly [Isolate, ...Isolate[]]
+  /** As in the configuration. */
+  readonly maxStaleness: string
+}
+
 export const PREFIX = '/r/items'
+export const ADMINS = 'admins'
 
 /** What `wrangler deploy` uploads: the same entry, the same constants, minified. */
 export async function deployedBundle(): Promise<string> {
@@ -32,43 +41,44 @@ async function minified(code: string): Promise<string> {
   return (await transform(code, { minify: true, treeShaking: true, format: 'esm', target: 'es2024' })).code
 }
 
-export async function setStage(code: string, jwks: Users['jwks']): Promise<Stage> {
-  const [upstream, kv, passThrough] = await Promise.all(['upstream', 'kv', 'bare'].map(inside))
-  const secrets = {
-    JAGWAY_SEALING_KEY: randomBytes(32).toString('base64url'),
-    IDP_SECRET: randomBytes(32).toString('base64url'),
-    RAS_SECRET: randomBytes(32).toString('base64url'),
-  }
+export async function setGateway<Isolate extends string>(
+  options: GatewayOptions<Isolate>,
+): Promise<GatewayStage<Isolate>> {
+  const [upstream, kv] = await Promise.all([inside('upstream'), inside('kv')])
+  const [first, ...others] = options.isolates
   const gateway: Service = {
-    code,
-    texts: { 'jagway.jsonc': JSON.stringify(configuration(jwks)) },
-    secrets,
+    code: options.code,
+    texts: { 'jagway.jsonc': JSON.stringify(configuration(options.jwks, options.maxStaleness)) },
+    secrets: {
+      JAGWAY_SEALING_KEY: randomBytes(32).toString('base64url'),
+      IDP_SECRET: randomBytes(32).toString('base64url'),
+      RAS_SECRET: randomBytes(32).toString('base64url'),
+    },
     kv: { TOKENS: 'kv' },
-    objects: { FLIGHTS: 'Flight', REPLAYS: 'Replay' },
+    objects: { FLIGHTS: 'Flight', REPLAYS: 'Replay', REVOCATIONS: 'RevocationBook', LEDGERS: 'Ledger' },
     outbound: 'upstream',
     flags: ['global_fetch_strictly_public'],
   }
-  const [jagway, bare] = await Promise.all([
-    startRuntime({
-      seeding: gateway,
-      hot: gateway,
-      warm: gateway,
-      kv: { code: kv ?? '' },
-      upstream: { code: upstream ?? '' },
-    }),
-    startRuntime({ bare: { code: passThrough ?? '', outbound: 'upstream' }, upstream: { code: upstream ?? '' } }),
-  ])
+  const runtime = await startRuntime({
+    [first]: gateway,
+    ...Object.fromEntries(others.map((isolate) => [isolate, { ...gateway, objectsOf: first }])),
+    kv: { code: kv },
+    upstream: { code: upstream },
+  })
   return {
-    jagway,
-    bare,
+    runtime,
+    port: (isolate) => runtime.port(isolate),
     counts: async () => {
-      const [ofUpstream, ofKv] = await Promise.all([countsOf(jagway, 'upstream'), countsOf(jagway, 'kv')])
+      const [ofUpstream, ofKv] = await Promise.all([countsOf(runtime, 'upstream'), countsOf(runtime, 'kv')])
       return { ...ofUpstream, ...ofKv }
     },
-    stop: async () => {
-      await Promise.all([jagway.stop(), bare.stop()])
-    },
+    stop: () => runtime.stop(),
   }
+}
+
+export async function setBare(): Promise<Runtime> {
+  const [upstream, bare] = await Promise.all([inside('upstream'), inside('bare')])
+  return startRuntime({ bare: { code: bare, outbound: 'upstream' }, upstream: { code: upstream } })
 }
 
 async function countsOf(runtime: Runtime, service: string): Promise<Counts> {
@@ -82,7 +92,11 @@ async function inside(name: string): Promise<string> {
 }
 
 /** Names with https, as in production: where they lead is the business of `globalOutbound`. */
-function configuration(jwks: Users['jwks']): object {
+export function configuration(
+  jwks: Issuer['jwks'],
+  maxStaleness: string,
+  resources: readonly string[] = ['items'],
+): object {
   const basic = (secret: string): object => ({ method: 'client_secret_basic', secret: { secret } })
   return {
     version: 1,
@@ -97,29 +111,37 @@ function configuration(jwks: Users['jwks']): object {
       },
     },
     clients: { people: { subject_tokens: ['acme/gateway'] } },
-    resources: {
-      items: {
-        kind: 'id-jag',
-        authorization_server: { issuer: 'https://ras.example', token_endpoint: 'https://ras.example/token' },
-        resource: 'https://api.example/v1',
-        client: { id: 'gateway-at-ras', auth: basic('RAS_SECRET') },
-        scopes: ['items.read', 'items.write'],
-        proxy: { path: PREFIX, upstream: 'https://api.example' },
-      },
-    },
+    resources: Object.fromEntries(
+      resources.map((name) => [
+        name,
+        {
+          kind: 'id-jag',
+          authorization_server: { issuer: 'https://ras.example', token_endpoint: 'https://ras.example/token' },
+          resource: `https://api.example/${name}/v1`,
+          client: { id: 'gateway-at-ras', auth: basic('RAS_SECRET') },
+          scopes: [`${name}.read`, `${name}.write`],
+          proxy: { path: `/r/${name}`, upstream: 'https://api.example' },
+        },
+      ]),
+    ),
     policy: {
       rules: [
         {
           id: 'engineering',
           effect: 'allow',
           who: { groups: ['engineering'], clients: ['people'] },
-          resources: ['items'],
-          scopes: ['items.read', 'items.write'],
+          resources,
           methods: ['GET', 'POST', 'PATCH'],
+          scopes: resources.flatMap((name) => [`${name}.read`, `${name}.write`]),
           paths: ['/v1/*'],
         },
-        { id: 'no-contractors', effect: 'deny', who: { groups: ['contractors'] }, resources: ['items'] },
+        { id: 'no-contractors', effect: 'deny', who: { groups: ['contractors'] }, resources },
       ],
     },
+    cache: { max_ttl: '1h', refresh_before: '60s' },
+    revocation: { max_staleness: maxStaleness },
+    quota: { id_jags_per_user_resource_month: 250 },
+    admin: { id_token: { view: { groups: [ADMINS] }, revoke: { groups: [ADMINS] } } },
+    audit: { sinks: ['console'] },
   }
 }
