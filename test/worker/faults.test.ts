@@ -185,11 +185,13 @@ describe('keys', () => {
     const { world } = stage
     await gateway.reload()
     const claims = idTokenClaims(now(), world.corp.issuer, 'gw')
-    const tokens = await Promise.all(
-      Array.from({ length: 40 }, async (_, index) => mint(await createTestKey(`unknown-${index}`), claims)),
-    )
-    const answers = await Promise.all(tokens.map((token) => stage.ask({ token })))
-    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([401]))
+    for (const wave of [1, 2, 3]) {
+      const tokens = await Promise.all(
+        Array.from({ length: 40 }, async (_, index) => mint(await createTestKey(`unknown-${wave}-${index}`), claims)),
+      )
+      const answers = await Promise.all(tokens.map((token) => stage.ask({ token })))
+      expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([401]))
+    }
     expect(world.corp.jwks.count).toBeLessThanOrEqual(2)
     expect(world.legs().exchanges).toBe(0)
   })
@@ -348,8 +350,9 @@ describe('the machinery', () => {
     await gateway.reload()
     for (const one of await traffic) if (one.status === 'fulfilled') expect(one.value.status).toBe(200)
     world.calm()
-    const again = await Promise.all(users.map((token) => stage.ask({ token })))
-    expect(again.map(({ status }) => status)).toEqual(users.map(() => 200))
+    const again = await Promise.all([...users, ...users, ...users].map((token) => stage.ask({ token })))
+    expect(new Set(again.map(({ status }) => status))).toEqual(new Set([200]))
+    // What was lost is built anew, once.
     expect(world.legs().exchanges).toBeLessThanOrEqual(users.length)
     expect(world.strays()).toEqual([])
   })
