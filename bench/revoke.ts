@@ -11,7 +11,7 @@
 
 import process from 'node:process'
 import { parseArgs } from 'node:util'
-import { bodyOf, isOk, openLines, type Line } from './load.ts'
+import { bodyOf, isOk, openLines } from './load.ts'
 import { ADMINS, deployedBundle, PREFIX, setGateway, type GatewayStage } from './stage.ts'
 import { createIssuer, getRequest, postRequest, type Issuer } from './users.ts'
 
@@ -34,11 +34,14 @@ export type RevocationFigures = {
 
 type Isolate = 'one' | 'two'
 
+type TrialFigures = { lastSeconds: number; begunAfterReceipt: number; requestsAfterReceipt: number }
+
 type Answer = { readonly startedAt: number; readonly endedAt: number; readonly token: string | undefined }
 
 const PATH = `${PREFIX}/v1/token`
 const REVOCATIONS = '/admin/api/revocations'
 const DEFAULT_PACE_MS = 40
+const SLOW_PACE_MS = 1_000
 /** How long the load goes on after the bound has passed: long enough to see that it did. */
 const AFTERMATH_MS = 1_000
 const FIRST_REVOCATION_MS = 300
@@ -59,7 +62,7 @@ export async function measureRevocations(plan: RevocationPlan): Promise<Revocati
     try {
       // Trials overlap, each with a user of its own. At a slow pace they do not spread: then they would keep each other's
       // isolate awake, and its knowledge young.
-      const spreadMs = plan.paceMs >= 1000 ? 0 : Math.max(100, plan.maxStalenessSeconds * 90)
+      const spreadMs = plan.paceMs >= SLOW_PACE_MS ? 0 : Math.max(100, plan.maxStalenessSeconds * 90)
       const trials = Array.from({ length: plan.trials }, async (_, index) => {
         await sleep(index * spreadMs)
         return runTrial(index, plan, stage, issuer, admin, metronome)
@@ -99,50 +102,52 @@ async function runTrial(
   issuer: Issuer,
   admin: string,
   metronome: Metronome,
-): Promise<{ lastSeconds: number; begunAfterReceipt: number; requestsAfterReceipt: number }> {
+): Promise<TrialFigures> {
   const user = `user-${index}`
   const request = getRequest(PATH, await issuer.idToken(user))
   const ports = [stage.port('one'), stage.port('two')]
-  const lines = await openLines([...ports, ports[index % ports.length] ?? 0])
-  const adminLine = lines[ports.length]
-  const loadLines = lines.slice(0, ports.length)
-  if (adminLine === undefined) throw new Error('no connection for the administrator')
-  const answers = loadLines.map((): Answer[] => [])
+  const old = await introduce(ports, request)
+  // The server does not keep a connection that rests for seconds.
+  const lines = paceMs >= SLOW_PACE_MS ? [] : await openLines(ports)
   const broken = Promise.race(lines.map((line) => line.broken))
-  try {
-    const old = await Promise.race([broken, introduce(loadLines, request)])
-    const leave = metronome.join(() => {
-      for (const [at, line] of loadLines.entries()) {
-        if (line.isBusy) continue
-        const startedAt = performance.now()
-        line.ask(request, (answer) => {
-          const token = isOk(answer) ? bodyOf(answer) : undefined
-          answers[at]?.push({ startedAt, endedAt: performance.now(), token })
-        })
+  const answers = ports.map((): Answer[] => [])
+  const beat = (): void => {
+    for (const [at, port] of ports.entries()) {
+      const line = lines[at]
+      if (line?.isBusy === true) continue
+      const startedAt = performance.now()
+      const answered = (answer: Buffer): void => {
+        const token = isOk(answer) ? bodyOf(answer) : undefined
+        answers[at]?.push({ startedAt, endedAt: performance.now(), token })
       }
-    })
-    try {
-      const period = Math.max(maxStalenessSeconds * 500, paceMs >= 1000 ? paceMs : 0)
-      await Promise.race([broken, sleep(FIRST_REVOCATION_MS + period * ((index * GOLDEN) % 1))])
-      const selector = index % 2 === 0 ? { user } : { user, resource: 'items' }
-      const receipt = await Promise.race([broken, ask(adminLine, postRequest(REVOCATIONS, admin, selector))])
-      const receiptAt = performance.now()
-      if (!isOk(receipt)) throw new Error(`the revocation was refused\n${receipt.toString('latin1', 0, 800)}`)
-      await Promise.race([broken, sleep(maxStalenessSeconds * 1000 + Math.max(AFTERMATH_MS, 2 * paceMs))])
-      return judgeTrial(answers, old, receiptAt)
-    } finally {
-      leave()
+      if (line === undefined) void askAlone(port, request).then(answered)
+      else line.ask(request, answered)
     }
+  }
+  const whole = async (): Promise<TrialFigures> => {
+    const period = Math.max(maxStalenessSeconds * 500, paceMs)
+    await sleep(FIRST_REVOCATION_MS + paceMs + period * ((index * GOLDEN) % 1))
+    const selector = index % 2 === 0 ? { user } : { user, resource: 'items' }
+    const receipt = await askAlone(ports[index % ports.length] ?? 0, postRequest(REVOCATIONS, admin, selector))
+    const receiptAt = performance.now()
+    if (!isOk(receipt)) throw new Error(`the revocation was refused\n${receipt.toString('latin1', 0, 800)}`)
+    await sleep(maxStalenessSeconds * 1000 + Math.max(AFTERMATH_MS, 2 * paceMs))
+    return judgeTrial(answers, old, receiptAt)
+  }
+  const leave = metronome.join(beat)
+  try {
+    return await Promise.race([broken, whole()])
   } finally {
+    leave()
     for (const line of lines) line.close()
   }
 }
 
 /** One request at each isolate; both must have brought the same token. */
-async function introduce(lines: readonly Line[], request: Buffer): Promise<string> {
+async function introduce(ports: readonly number[], request: Buffer): Promise<string> {
   const tokens = new Set<string>()
-  for (const line of lines) {
-    const answer = await ask(line, request)
+  for (const port of ports) {
+    const answer = await askAlone(port, request)
     if (!isOk(answer)) throw new Error(`not a 200 before the revocation\n${answer.toString('latin1', 0, 400)}`)
     tokens.add(bodyOf(answer))
   }
@@ -151,7 +156,7 @@ async function introduce(lines: readonly Line[], request: Buffer): Promise<strin
   return token
 }
 
-function judgeTrial(answers: readonly (readonly Answer[])[], old: string, receiptAt: number) {
+function judgeTrial(answers: readonly (readonly Answer[])[], old: string, receiptAt: number): TrialFigures {
   for (const ofIsolate of answers) {
     const last = ofIsolate.at(-1)
     if (last === undefined || last.token === old) throw new Error('the load has not seen the end of the old token')
@@ -167,8 +172,15 @@ function judgeTrial(answers: readonly (readonly Answer[])[], old: string, receip
   }
 }
 
-function ask(line: Line, request: Buffer): Promise<Buffer> {
-  return new Promise((done) => line.ask(request, done))
+/** On a connection of its own. */
+async function askAlone(port: number, request: Buffer): Promise<Buffer> {
+  const [line] = await openLines([port])
+  if (line === undefined) throw new Error('no connection')
+  try {
+    return await Promise.race([line.broken, new Promise<Buffer>((done) => line.ask(request, done))])
+  } finally {
+    line.close()
+  }
 }
 
 type Metronome = { readonly join: (beat: () => void) => () => void; readonly stop: () => void }
