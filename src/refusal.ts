@@ -17,6 +17,8 @@ export interface Refusal {
   readonly retryAfterSeconds?: number
   /** The counterparty asked to be left alone for that long, within our bounds. */
   readonly holdSeconds?: number
+  /** The counterparty limits somebody's requests; it is not out of order. */
+  readonly throttled?: boolean
   /** RFC 9470 section 3: what a new login must satisfy. */
   readonly stepUp?: { readonly acrValues?: string; readonly maxAgeSeconds?: number }
 }

@@ -29,7 +29,9 @@ const CIRCUIT: CircuitBounds = { failuresToOpen: 10, firstPauseMs: 1_000, maxPau
 
 /** One circuit per counterparty, in the memory of this isolate. */
 export interface Circuits {
-  /** Whether a call may be made now: false while the counterparty is known to be out of order. */
+  /** Whether the counterparty is known to be out of order, and no trial is due. */
+  isOpen(counterparty: string): boolean
+  /** Whether a call may be made now; whoever gets `true` makes it and reports. */
   admits(counterparty: string): boolean
   /** How a call that was admitted has ended. */
   report(counterparty: string, result: Result<unknown, Refusal>): void
@@ -44,6 +46,7 @@ export function createCircuits(clock: Clock): Circuits {
     return circuit
   }
   return {
+    isOpen: (counterparty) => circuitOf(counterparty).isOpen(),
     admits: (counterparty) => circuitOf(counterparty).admits(),
     report(counterparty, result) {
       if (!result.ok && isOutage(result.error)) circuitOf(counterparty).failed()
@@ -52,8 +55,9 @@ export function createCircuits(clock: Clock): Circuits {
   }
 }
 
-/** Not reached, not answered, or answered that it cannot: a malformed answer still shows a living server. */
-function isOutage({ code }: Refusal): boolean {
+/** Not reached, not answered, or answered that it cannot: a malformed answer or a limit still shows a living server. */
+export function isOutage({ code, throttled }: Refusal): boolean {
+  if (throttled === true) return false
   const kind = kindOf(code)
   return kind === 'unavailable' || kind === 'timeout'
 }

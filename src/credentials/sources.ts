@@ -1,6 +1,7 @@
 // Where credentials come from when no cache has them. Today one source: the two hops by ID-JAG. This is the work of a
 // flight; it runs at most once at a time per token, in whatever place the ground chose, from plain data.
 import type { Config } from '../config/config.ts'
+import { BoundedMap } from '../lib/bounded-map.ts'
 import { numericDate, plusSeconds } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { Secret } from '../lib/secret.ts'
@@ -26,7 +27,7 @@ import type { Refusal } from '../refusal.ts'
 import { judgeStanding, type Revocations } from '../revocation/revocation.ts'
 import { decodeEntry, encodeEntry, lifetimeOf, type Entry } from './entry.ts'
 import type { KeyRing } from './key-ring.ts'
-import { createCircuits, memoryOf, reserve, type Circuits } from './limits.ts'
+import { createCircuits, isOutage, memoryOf, reserve, type Circuits } from './limits.ts'
 import { placeFor, rasClientFor } from './token-key.ts'
 
 export interface SourcePorts {
@@ -47,6 +48,8 @@ const ID_JAG_MARGIN_SECONDS = 10
 /** What callers are told while a circuit is open; about its longest pause. */
 const OPEN_RETRY_SECONDS = 4
 
+const MAX_UNREDEEMED = 1_000
+
 interface Task {
   readonly job: TokenJob
   readonly idp: Idp
@@ -57,7 +60,13 @@ interface Task {
 }
 
 export function createTokenWork(config: Config, ports: SourcePorts, ring: KeyRing): TokenWork {
-  const tools: Tools = { ...ports, config, ring, circuits: createCircuits(ports.clock) }
+  const tools: Tools = {
+    ...ports,
+    config,
+    ring,
+    circuits: createCircuits(ports.clock),
+    unredeemed: new BoundedMap(MAX_UNREDEEMED),
+  }
   return async (job, kept) => {
     // What is revoked while the legs are under way must not come out of them alive: the time of the take-off counts.
     const obtainedAt = ports.clock.epochMillis()
@@ -66,7 +75,8 @@ export function createTokenWork(config: Config, ports: SourcePorts, ring: KeyRin
     if (!task.ok) return refused(task.error, ms)
     const standing = await checkStanding(task.value, tools)
     if (!standing.ok) return refused(standing.error, ms)
-    const fetched = await fetchToken(task.value, kept, tools, ms)
+    const tokensUntil = Math.max(job.tokensUntil, standing.value)
+    const fetched = await fetchToken({ ...task.value, tokensUntil }, kept, tools, ms)
     if (!fetched.ok) return refused(fetched.error, ms)
     const entry = await keep(fetched.value, task.value, obtainedAt, tools)
     const { quota } = fetched.value
@@ -78,6 +88,8 @@ interface Tools extends SourcePorts {
   readonly config: Config
   readonly ring: KeyRing
   readonly circuits: Circuits
+  /** ID-JAGs that were obtained and could not be redeemed, by the name of the entry. In memory only. */
+  readonly unredeemed: BoundedMap<string, { readonly idJag: IdJag; readonly startedAt: number }>
 }
 
 /** Names to objects. A flight may run a deployment that is a little older or newer than its caller's. */
@@ -107,15 +119,17 @@ function anotherConfiguration(): Result<never, Refusal> {
 
 /**
  * Whether the sign-in still stands, asked of the log itself: nothing new is obtained on what an isolate knew some seconds
- * ago. What is refused here is what policy would refuse as soon as the isolate has heard.
+ * ago. What is refused here is what policy would refuse as soon as the isolate has heard. Answers up to when tokens are dead.
  */
-async function checkStanding({ job }: Task, { revocations, clock }: Tools): Promise<Result<undefined, Refusal>> {
+async function checkStanding({ job }: Task, { revocations, clock }: Tools): Promise<Result<number, Refusal>> {
   const revoked = await revocations.latest()
   if (!revoked.ok) return revoked
   const subject = { idp: job.idp, user: job.owner.user, client: job.caller, resource: job.resource }
-  const standing = judgeStanding(revoked.value.standingOf(subject, clock.epochMillis()), job.signedInAt)
-  return standing.ok ? ok(undefined) : standing
+  return judgeStanding(revoked.value.standingOf(subject, clock.epochMillis()), job.signedInAt)
 }
+
+/** A task, and up to when what was obtained for it is dead. */
+type StandingTask = Task & { readonly tokensUntil: number }
 
 interface Fetched {
   readonly token: AccessToken
@@ -126,7 +140,7 @@ interface Fetched {
 type Times = { exchange?: number; redeem?: number }
 
 async function fetchToken(
-  task: Task,
+  task: StandingTask,
   kept: KeptEntry | undefined,
   tools: Tools,
   ms: Times,
@@ -136,8 +150,9 @@ async function fetchToken(
   const ras = await legEndpoint(server, task.rasClient, 'RAS', tools)
   if (!ras.ok) return err({ ...ras.error, name })
   const circuit = `RAS ${server.issuer}`
-  if (!tools.circuits.admits(circuit)) return err({ ...open('RAS112'), name })
-  const reusable = await reusableIdJag(task, kept, tools)
+  if (tools.circuits.isOpen(circuit)) return err({ ...open('RAS112'), name })
+  const reusable = (await reusableIdJag(task, kept, tools)) ?? unredeemedIdJag(task, tools)
+  const startedAt = tools.clock.epochMillis()
   const obtained =
     reusable === undefined ? await obtainIdJag(task, tools, ms) : ok({ idJag: reusable, quota: undefined })
   if (!obtained.ok) return err({ ...obtained.error, name })
@@ -150,11 +165,20 @@ async function fetchToken(
       sendScope: server.quirks.sendScope === 'same',
       sendResource: server.quirks.sendResource,
     })
-  const token = await timed(tools.clock, ms, 'redeem', redeem)
-  tools.circuits.report(circuit, token)
-  if (token.ok) return ok({ token: token.value, idJag, quota })
-  // An ID-JAG that was redeemed before may have been withdrawn since; a new one is asked for, once (D-10).
-  if (reusable !== undefined && token.error.code === 'RAS101') return fetchToken(task, undefined, tools, ms)
+  const admitted = tools.circuits.admits(circuit)
+  const token = admitted ? await timed(tools.clock, ms, 'redeem', redeem) : err(open('RAS112'))
+  if (admitted) tools.circuits.report(circuit, token)
+  if (token.ok) {
+    tools.unredeemed.delete(task.job.name)
+    return ok({ token: token.value, idJag, quota })
+  }
+  // An outage must not eat up the user's ID-JAGs: this one has been paid for, and nobody has taken it.
+  if (isOutage(token.error) && reusable === undefined) tools.unredeemed.set(task.job.name, { idJag, startedAt })
+  // An ID-JAG that was kept may have been redeemed or withdrawn since; a new one is asked for, once (D-10).
+  if (reusable !== undefined && token.error.code === 'RAS101') {
+    tools.unredeemed.delete(task.job.name)
+    return fetchToken(task, undefined, tools, ms)
+  }
   return err({ ...token.error, name })
 }
 
@@ -168,13 +192,17 @@ async function obtainIdJag(task: Task, tools: Tools, ms: Times): Promise<Result<
   const endpoint = await legEndpoint(idp, task.idpClient, 'IDP', tools)
   if (!endpoint.ok) return endpoint
   const circuit = `IDP ${idp.issuer}`
-  if (!tools.circuits.admits(circuit)) return err(open('IDP112'))
+  if (tools.circuits.isOpen(circuit)) return err(open('IDP112'))
   const place = await reserve(
     { idp: idp.name, user: job.owner.user, resource: resource.name },
     tools.config.quota,
     tools,
   )
   if (!place.ok) return place
+  if (!tools.circuits.admits(circuit)) {
+    place.value.release()
+    return err(open('IDP112'))
+  }
   const exchange = (): Promise<Result<IdJag, Refusal>> =>
     exchangeForIdJag(tools.fetch, {
       idp: endpoint.value,
@@ -232,13 +260,20 @@ async function timed<T>(
   return result
 }
 
+/** One that an outage of the RAS has left over in this isolate. */
+function unredeemedIdJag({ job, tokensUntil }: StandingTask, { unredeemed, clock }: Tools): IdJag | undefined {
+  const left = unredeemed.get(job.name)
+  if (left === undefined || left.startedAt <= tokensUntil || left.idJag.expiresAt === undefined) return undefined
+  return left.idJag.expiresAt - ID_JAG_MARGIN_SECONDS > clock.now() ? left.idJag : undefined
+}
+
 async function reusableIdJag(
-  { job, resource }: Task,
+  { job, resource, tokensUntil }: StandingTask,
   kept: KeptEntry | undefined,
   { ring, clock }: Tools,
 ): Promise<IdJag | undefined> {
   // What was revoked is not the root of anything new either.
-  if (kept === undefined || kept.obtainedAt <= job.tokensUntil) return undefined
+  if (kept === undefined || kept.obtainedAt <= tokensUntil) return undefined
   if (!resource.authorizationServer.quirks.idJagReuse) return undefined
   const plain = await ring.open(job.name, kept.sealed)
   const entry = plain && decodeEntry(plain)

@@ -70,6 +70,11 @@ async function handle(
   const { resource, proxy } = route
   const body = await keepBody(request, proxy.replayMaxBytes, acquired.value.origin)
   if (!body.ok) return body
+  if (body.value instanceof Uint8Array) {
+    // A caller may take its time with a body: what was decided before it came is decided again.
+    const still = await confirm(ports, question, acquired.value)
+    if (!still.ok) return still
+  }
   const target = proxy.upstream + route.rest + route.search
   const outbound: Outbound = { request, body: body.value, resource, proxy, upgrade, trace, target }
   const start = ports.clock.millis()
@@ -101,9 +106,18 @@ async function landed(
 ): Promise<Result<Acquired, Refusal>> {
   const acquired = await flight
   if (!acquired.ok || acquired.value.origin === 'memory' || acquired.value.origin === 'kv') return acquired
+  return confirm(ports, question, acquired.value)
+}
+
+/** Whether what was acquired may be used now, after a wait. */
+async function confirm(
+  ports: GatewayPorts,
+  question: Question,
+  acquired: Acquired,
+): Promise<Result<Acquired, Refusal>> {
   const still = await decide(ports, question)
   if (!still.ok) return still
-  if (acquired.value.obtainedAt > still.value.tokensUntil) return acquired
+  if (acquired.obtainedAt > still.value.tokensUntil) return ok(acquired)
   return err({ code: 'INT101', detail: 'revoked in flight', retryAfterSeconds: 1 })
 }
 

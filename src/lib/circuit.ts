@@ -21,7 +21,12 @@ export class Circuit {
     this.#millis = millis
   }
 
-  /** Whether a call may be made now. Whoever gets `true` must report how it ended. */
+  /** Whether a call would be held back now; claims nothing. */
+  isOpen(): boolean {
+    return this.#failures >= this.#bounds.failuresToOpen && this.#millis() < this.#nextTrialAt
+  }
+
+  /** Whether a call may be made now. Whoever gets `true` must make it at once and report how it ended. */
   admits(): boolean {
     if (this.#failures < this.#bounds.failuresToOpen) return true
     const now = this.#millis()

@@ -260,7 +260,8 @@ const RAS_ERRORS: ErrorCodes = {
 /** The refusal in an answer, if it is one. The body's error word speaks first, the status second (requirements 7.2). */
 function refusalOf(answer: Answer, codes: ErrorCodes): Refusal | undefined {
   const { status, headers, body } = answer
-  if (status === 429 || status >= 500) return unavailable(codes.down, `status ${status}`, headers)
+  if (status === 429) return throttled(codes.down, `status ${status}`, headers)
+  if (status >= 500) return unavailable(codes.down, `status ${status}`, headers)
   const word = body?.['error']
   if (word === undefined && status < 300) return undefined
   if (status < 300) return { code: codes.other, detail: `status ${status} with an error member` }
@@ -268,8 +269,14 @@ function refusalOf(answer: Answer, codes: ErrorCodes): Refusal | undefined {
   // Only words from our own table may be repeated, even to the auditor.
   const detail = known === undefined ? `status ${status}` : `status ${status}, error ${String(word)}`
   const code = known ?? (status === 401 ? codes.unauthorized : status === 403 ? codes.forbidden : codes.other)
+  if (word === 'slow_down') return throttled(code, detail, headers)
   if (code === codes.down) return unavailable(code, detail, headers)
   return code === 'IDP105' || code === 'RAS105' ? { code, detail, stepUp: stepUpOf(body ?? {}) } : { code, detail }
+}
+
+/** One user's limit must not stop all the others: held back for whoever asked, and no outage. */
+function throttled(code: RefusalCode, detail: string, headers: Headers): Refusal {
+  return { holdSeconds: RETRY_AFTER.defaultSeconds, ...unavailable(code, detail, headers), throttled: true }
 }
 
 function unavailable(code: RefusalCode, detail: string, headers: Headers): Refusal {

@@ -92,6 +92,6 @@ export class RevocationBook extends DurableObject implements RevocationBookMetho
 
   async #wakeAtNextEnd(): Promise<void> {
     const next = this.#sql.exec('SELECT min(forget_at_ms) AS next FROM revocations').one()['next']
-    if (typeof next === 'number') await this.ctx.storage.setAlarm(next)
+    if (typeof next === 'number') await this.ctx.storage.setAlarm(Math.max(next, Date.now()))
   }
 }
