@@ -163,7 +163,8 @@ export interface UserMatch {
 /** Who holds a right: these users, and members of these groups. */
 export interface RightHolders {
   readonly users: readonly UserMatch[]
-  readonly groups: readonly string[]
+  /** `idp` undefined only where a single identity provider is configured: another's group of that name is another group. */
+  readonly groups: readonly { readonly idp: string | undefined; readonly name: string }[]
 }
 
 /** How administrators say who they are, and which right each has; revoking implies viewing. */

@@ -3,7 +3,7 @@
 import type { AdminAccess, RightHolders } from '../model.ts'
 import { linkUser } from './link-rules.ts'
 import { checkReach, type Linker } from './linker.ts'
-import type { ConfigPath } from './problem.ts'
+import { quote, type ConfigPath } from './problem.ts'
 
 interface AdminsEntry {
   readonly users?: readonly string[]
@@ -40,6 +40,21 @@ export function linkAdmin(linker: Linker): AdminAccess | undefined {
 function linkHolders(linker: Linker, entry: AdminsEntry, path: ConfigPath): RightHolders {
   return {
     users: (entry.users ?? []).map((user, index) => linkUser(linker, user, 'allow', [...path, 'users', index])),
-    groups: entry.groups ?? [],
+    groups: (entry.groups ?? []).map((group, index) => linkGroup(linker, group, [...path, 'groups', index])),
   }
+}
+
+/** A group's name alone is enough with one identity provider; with several it is written after the one that vouches for it. */
+function linkGroup(
+  { draft, report }: Linker,
+  group: string,
+  path: ConfigPath,
+): { readonly idp: string | undefined; readonly name: string } {
+  if (draft.idps.size <= 1) return { idp: undefined, name: group }
+  const idp = [...draft.idps.keys()].find((name) => group.startsWith(`${name}/`))
+  if (idp !== undefined) return { idp, name: group.slice(idp.length + 1) }
+  const message = `each identity provider may have a group ${quote(group)}`
+  const help = `say whose: ${[...draft.idps.keys()].map((name) => quote(`${name}/${group}`)).join(' or ')}`
+  report({ code: 'CFG108', path, message, help })
+  return { idp: undefined, name: group }
 }

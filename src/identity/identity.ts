@@ -175,7 +175,7 @@ function callByAccess({ email, issuedAt }: AccessIdentity, access: NonNullable<A
 
 function isAmong({ users, groups }: RightHolders, { idp, subject, groups: own }: Principal): boolean {
   const named = users.some((user) => user.subject === subject && (user.idp === undefined || user.idp === idp))
-  return named || groups.some((group) => own.includes(group))
+  return named || groups.some((group) => own.includes(group.name) && (group.idp === undefined || group.idp === idp))
 }
 
 function rightsOf(view: boolean, revoke: boolean): ReadonlySet<AdminRight> {
