@@ -1,10 +1,11 @@
 // Who holds rights in the administration: a group is a group of one identity provider.
 import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { parseConfig } from '../../../src/config/config.ts'
 
 /** A configuration with the identity providers idp1 and idp2. */
-const TWO_IDPS = await readFile(new URL('../../fixtures/catalogue.jsonc', import.meta.url), 'utf8')
+const TWO_IDPS = await readFile(join(import.meta.dirname, '../../fixtures/catalogue.jsonc'), 'utf8')
 
 function parseWith(group: string): ReturnType<typeof parseConfig> {
   const admin = `"admin": { "id_token": { "revoke": { "groups": ["${group}"] } } },`
