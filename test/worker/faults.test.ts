@@ -43,7 +43,7 @@ beforeAll(async () => {
     edit: (config) => ({
       ...config,
       revocation: { max_staleness: `${MAX_STALENESS_MS / 1000}s` },
-      admin: { id_token: { revoke: { groups: ['ops'] } } },
+      admin: { id_token: { revoke: { groups: ['corp/ops'] } } },
     }),
     launch: async (options) => {
       gateway = await launchDisturbed(options)
