@@ -223,6 +223,5 @@ export type IdpEntry = v.InferOutput<typeof idpSchema>
 export type ClientEntry = v.InferOutput<typeof clientSchema>
 export type ResourceEntry = v.InferOutput<typeof resourceSchema>
 export type RuleEntry = v.InferOutput<typeof ruleSchema>
-export type OutboundAuthEntry = v.InferOutput<typeof outboundAuthSchema>
 export type InboundAuthEntry = v.InferOutput<typeof inboundAuthSchema>
 export type KeySetEntry = v.InferOutput<typeof keySetSchema>
