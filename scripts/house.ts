@@ -11,7 +11,7 @@ export type Report = { readonly problems: readonly Problem[]; readonly casts: nu
 
 /** A file imports from lower floors only, never from its own. */
 const FLOORS: readonly (readonly string[])[] = [
-  ['model.ts', 'ports.ts', 'refusal.ts', 'refusal-catalogue.ts', 'lib'],
+  ['model.ts', 'audit-event.ts', 'ports.ts', 'refusal.ts', 'refusal-catalogue.ts', 'lib'],
   ['oauth', 'config'],
   ['identity', 'revocation'],
   ['policy'],

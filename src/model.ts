@@ -54,6 +54,42 @@ export type KeySource =
   | { readonly kind: 'fetched'; readonly jwksUri: string }
   | { readonly kind: 'discovered'; readonly issuer: Issuer }
 
+/** Kinds of subject token (RFC 8693 section 3) that say who the user is. */
+export type SubjectTokenKind = 'id_token' | 'refresh_token' | 'saml2'
+
+/** Whether tokens are bound to a key of ours (RFC 9449). `try`: a server that does not bind them is taken as it is. */
+export type DpopUse = 'off' | 'try' | 'require'
+
+/** How an identity provider wants to be asked, where servers differ. */
+export interface IdpQuirks {
+  /** How the request names the RAS: by `audience`, or by `resource` as before revision 05 of the individual draft. */
+  readonly target: 'audience' | 'legacy_resource'
+  /** Whether the request carries the resource indicator of the API, where one is configured. */
+  readonly sendResource: boolean
+  /** The kinds of subject token it exchanges. */
+  readonly subjectTokens: ReadonlySet<SubjectTokenKind>
+  /** Whether a SAML assertion is exchanged for a refresh token first (draft section 4.5). */
+  readonly samlTwoStep: boolean
+  readonly samlEncoding: 'base64url' | 'base64'
+  /** What is sent as `actor_token`: nothing, the client assertion itself, or what the caller has presented. */
+  readonly actorToken: 'none' | 'client_assertion' | 'caller'
+  readonly dpop: DpopUse
+}
+
+/** How a Resource Authorization Server wants to be asked, where servers differ. */
+export interface RasQuirks {
+  /** `scope` on the redemption: the same as in the ID-JAG, or left out. */
+  readonly sendScope: 'same' | 'none'
+  /** `resource` on the redemption. */
+  readonly sendResource: boolean
+  /** Whether the RAS lets one ID-JAG be redeemed again until it expires (draft section 4.4.3). */
+  readonly idJagReuse: boolean
+  /** The grant type of a redemption with a DPoP proof. */
+  readonly redeemGrant: 'jwt-bearer' | 'jwt-dpop'
+  /** A token with more scope than was asked: refused, or taken where the server is known to add its defaults. */
+  readonly extraScopes: 'refuse' | 'accept'
+}
+
 /** An identity provider: it signs users in, and issues ID-JAGs to its clients. */
 export interface Idp {
   readonly name: string
@@ -65,6 +101,7 @@ export interface Idp {
   /** The tenants served, of a multi-tenant issuer; any other is refused. */
   readonly tenants: ReadonlySet<string> | undefined
   readonly idToken: { readonly maxAgeSeconds: number; readonly algorithms: readonly SigningAlgorithm[] }
+  readonly quirks: IdpQuirks
   readonly clients: ReadonlyMap<string, IdpClient>
 }
 
@@ -100,14 +137,9 @@ export interface ResourceAuthorizationServer {
   readonly issuer: Issuer
   /** Undefined: discovered from the issuer. */
   readonly tokenEndpoint: string | undefined
-  readonly quirks: {
-    /** `scope` on the redemption: the same as in the ID-JAG, or left out. */
-    readonly sendScope: 'same' | 'none'
-    /** `resource` on the redemption. */
-    readonly sendResource: boolean
-    /** Whether the RAS lets one ID-JAG be redeemed again until it expires (draft section 4.4.3). */
-    readonly idJagReuse: boolean
-  }
+  /** What the IdP knows it by, where that is not its issuer (draft section 4.3). */
+  readonly audience: string
+  readonly quirks: RasQuirks
 }
 
 /** How a resource appears at our door, and where requests go from there. */
@@ -138,6 +170,8 @@ export interface Resource {
   /** Registrations that belong to one calling client each. */
   readonly clientsByCaller: ReadonlyMap<string, RasClient>
   readonly scopes: readonly ScopeToken[]
+  /** Whether its access tokens are bound to a key of ours. */
+  readonly dpop: DpopUse
   readonly proxy: Proxy | undefined
 }
 
@@ -311,75 +345,3 @@ export declare class Credential {
 
 /** Where a credential was found. `flight`: another request was fetching it already. */
 export type CredentialOrigin = 'memory' | 'kv' | 'flight' | 'exchange'
-
-/**
- * One decision, for the auditor (schema version 1). Made of names, identifiers and numbers: no member can hold a secret.
- * It is named after the stage that decided.
- */
-export interface AuditEvent {
-  readonly v: 1
-  /** The request id that the caller was told as well. */
-  readonly id: string
-  /** RFC 3339, UTC. */
-  readonly time: string
-  readonly event: AuditEventName
-  readonly outcome: 'allow' | 'deny' | 'error'
-  readonly code?: string
-  /** For the administrator only; never sent to a caller. */
-  readonly detail?: string
-  /** W3C Trace Context trace-id. */
-  readonly trace_id: string
-  readonly user?: { readonly issuer: string; readonly sub: string; readonly tenant?: string }
-  readonly client?: { readonly id: string; readonly auth: string }
-  readonly resource?: { readonly id: string; readonly kind: string; readonly aud: string }
-  readonly scopes?: { readonly asked: readonly string[]; readonly granted?: readonly string[] }
-  readonly policy?: { readonly effect: 'allow' | 'deny'; readonly rule?: string }
-  readonly http: { readonly method: string; readonly status: number }
-  /** `ttl_s`: for how many more seconds the credential is good. */
-  readonly token?: { readonly id_jag_jti?: string; readonly ttl_s: number }
-  readonly cache?: CredentialOrigin
-  /** ID-JAGs obtained this month for this user and resource; only where one was obtained. */
-  readonly quota?: { readonly used: number; readonly limit: number; readonly warning: boolean }
-  /** Of an event of the administration: who did what to whom. */
-  readonly admin?: AdminRecord
-  readonly ms: {
-    readonly total: number
-    readonly exchange?: number
-    readonly redeem?: number
-    readonly upstream?: number
-  }
-}
-
-export interface AdminRecord {
-  /** Undefined: nobody who could be told. */
-  readonly actor?: {
-    readonly via: AdminCaller['via']
-    readonly issuer: string
-    readonly sub?: string
-    readonly email?: string
-  }
-  readonly selector?: RevocationSelector
-  /** Of the cut-off or block. */
-  readonly id?: string
-  /** RFC 3339, UTC. */
-  readonly before?: string
-  readonly until?: string
-  readonly dry_run?: boolean
-  /** How many connections were listed or cut, and what became of their tokens. */
-  readonly counts?: Readonly<Record<string, number>>
-}
-
-export type AuditEventName =
-  | 'subject.verify'
-  | 'policy.decide'
-  | 'id_jag.request'
-  | 'token.redeem'
-  | 'token.issue'
-  | 'request.forward'
-  | 'connection.list'
-  | 'connection.revoke'
-  | 'connection.block'
-  | 'connection.unblock'
-  | 'revocation.list'
-  | 'quota.read'
-  | 'admin.request'

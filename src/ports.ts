@@ -2,7 +2,8 @@
 // the real ones and a memory ground that keeps the platform's limits.
 import type { NumericDate } from './lib/numeric-date.ts'
 import type { Secret } from './lib/secret.ts'
-import type { AuditEvent, Connection, Issuer, Revocation, RevocationSelector, SecretName } from './model.ts'
+import type { AuditEvent } from './audit-event.ts'
+import type { Connection, Issuer, Revocation, RevocationSelector, SecretName } from './model.ts'
 import type { Refusal } from './refusal.ts'
 
 /** The wall clock, and a steady one for durations. */

@@ -3,7 +3,8 @@
 // of somebody else (threat T46).
 import type { Facts } from '../audit/audit.ts'
 import { err, ok, type Result } from '../lib/result.ts'
-import type { AdminCaller, AdminRight, AuditEventName, Revocation, RevocationSelector } from '../model.ts'
+import type { AuditEventName } from '../audit-event.ts'
+import type { AdminCaller, AdminRight, Revocation, RevocationSelector } from '../model.ts'
 import type { Identity } from '../identity/identity.ts'
 import { toJson } from '../oauth/answers.ts'
 import type { AccessSession } from '../ports.ts'

@@ -1,7 +1,8 @@
 // Identity providers and our clients there, linked; and the references of others to them.
-import type { Idp, IdpClient, Issuer } from '../model.ts'
+import type { Idp, IdpClient, IdpQuirks, Issuer } from '../model.ts'
 import { linkKeys } from './link-keys.ts'
 import { checkClient, checkReach, knownNames, type Linker } from './linker.ts'
+import { idpQuirks } from './profiles.ts'
 import { didYouMean, quote, type ConfigPath } from './problem.ts'
 import type { IdpEntry } from './schema.ts'
 import { issuerFault } from './urls.ts'
@@ -50,7 +51,20 @@ function linkIdp(linker: Linker, name: string, entry: IdpEntry): Idp | undefined
     claims: { groups: claims.groups, tenant: claims.tenant },
     tenants: entry.tenants && new Set(entry.tenants),
     idToken: { maxAgeSeconds: idToken.max_age, algorithms: idToken.algorithms },
+    quirks: idpQuirks(entry.profile, writtenQuirks(entry.quirks)),
     clients,
+  }
+}
+
+function writtenQuirks(entry: IdpEntry['quirks']): Partial<IdpQuirks> {
+  return {
+    ...(entry.target && { target: entry.target }),
+    ...(entry.send_resource !== undefined && { sendResource: entry.send_resource }),
+    ...(entry.subject_token_types && { subjectTokens: new Set(entry.subject_token_types) }),
+    ...(entry.saml_two_step !== undefined && { samlTwoStep: entry.saml_two_step }),
+    ...(entry.saml_encoding && { samlEncoding: entry.saml_encoding }),
+    ...(entry.actor_token && { actorToken: entry.actor_token }),
+    ...(entry.dpop && { dpop: entry.dpop }),
   }
 }
 

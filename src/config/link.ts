@@ -1,11 +1,12 @@
 // Names become objects, and what takes more than one place of the file to judge is judged. Here calling clients and
 // resources; identity providers, places at our door, key sets and rules have files of their own.
-import type { CallingClient, InboundAuth, RasClient, Resource } from '../model.ts'
+import type { CallingClient, InboundAuth, RasClient, RasQuirks, Resource } from '../model.ts'
 import { checkTokenRef, isIssuer, linkIdps, type LinkedIdps } from './link-idps.ts'
 import { linkKeys } from './link-keys.ts'
 import { linkProxies } from './link-proxy.ts'
 import { checkClient, checkReach, type Linker } from './linker.ts'
 import type { ConfigPath } from './problem.ts'
+import { rasQuirks } from './profiles.ts'
 import type { ClientEntry, InboundAuthEntry, ResourceEntry } from './schema.ts'
 
 export interface Links extends LinkedIdps {
@@ -56,11 +57,12 @@ function linkResources(linker: Linker): Map<string, Resource> {
 
 function linkResource(linker: Linker, name: string, entry: ResourceEntry): Omit<Resource, 'proxy'> | undefined {
   const path = ['resources', name]
-  const { issuer, token_endpoint: tokenEndpoint, quirks } = entry.authorization_server
+  const { issuer, token_endpoint: tokenEndpoint, profile, audience } = entry.authorization_server
+  const quirks = rasQuirks(profile, writtenQuirks(entry.authorization_server.quirks))
   const serverPath = [...path, 'authorization_server']
   checkReach(linker, issuer, [...serverPath, 'issuer'])
   checkReach(linker, tokenEndpoint, [...serverPath, 'token_endpoint'])
-  if (quirks.send_resource && entry.resource === undefined) {
+  if (entry.authorization_server.quirks.send_resource === true && entry.resource === undefined) {
     const message = 'a resource is to be sent, but none is named'
     const help = 'give the resource its "resource", or leave "send_resource" out'
     linker.report({ code: 'CFG112', path: [...serverPath, 'quirks', 'send_resource'], message, help })
@@ -77,15 +79,23 @@ function linkResource(linker: Linker, name: string, entry: ResourceEntry): Omit<
     authorizationServer: {
       issuer,
       tokenEndpoint,
-      quirks: {
-        sendScope: quirks.send_scope,
-        sendResource: quirks.send_resource,
-        idJagReuse: quirks.id_jag_reuse,
-      },
+      audience: audience ?? issuer,
+      quirks,
     },
     resource: entry.resource,
     client: entry.client,
     clientsByCaller,
     scopes: entry.scopes,
+    dpop: entry.dpop,
+  }
+}
+
+function writtenQuirks(entry: ResourceEntry['authorization_server']['quirks']): Partial<RasQuirks> {
+  return {
+    ...(entry.send_scope && { sendScope: entry.send_scope }),
+    ...(entry.send_resource !== undefined && { sendResource: entry.send_resource }),
+    ...(entry.id_jag_reuse !== undefined && { idJagReuse: entry.id_jag_reuse }),
+    ...(entry.redeem_grant && { redeemGrant: entry.redeem_grant }),
+    ...(entry.extra_scopes && { extraScopes: entry.extra_scopes }),
   }
 }

@@ -21,6 +21,7 @@ import {
   someOf,
   text,
 } from './parts.ts'
+import { PROFILES } from './profiles.ts'
 import { endpointFault, issuerFault, originFault, resourceFault, upstreamFault } from './urls.ts'
 
 /** RFC 7517 section 5. Members that we do not know are allowed there, and so they are here. */
@@ -70,7 +71,11 @@ const inboundAuthSchema = v.variant(
   badChoice('method', ['client_secret_basic', 'client_secret_post', 'private_key_jwt']),
 )
 
+const profile = v.optional(oneOf(PROFILES), 'generic')
+const dpopUse = oneOf(['off', 'try', 'require'])
+
 export const idpSchema = object({
+  profile,
   issuer: address(issuerFault),
   token_endpoint: v.exactOptional(address(endpointFault)),
   jwks_uri: v.exactOptional(address(endpointFault)),
@@ -81,6 +86,18 @@ export const idpSchema = object({
     object({
       max_age: v.optional(duration('1s', '7d'), '1h'),
       algorithms: v.optional(someOf(algorithm), ['RS256', 'ES256']),
+    }),
+    {},
+  ),
+  quirks: v.optional(
+    object({
+      target: v.exactOptional(oneOf(['audience', 'legacy_resource'])),
+      send_resource: v.exactOptional(flag),
+      subject_token_types: v.exactOptional(someOf(oneOf(['id_token', 'refresh_token', 'saml2']))),
+      saml_two_step: v.exactOptional(flag),
+      saml_encoding: v.exactOptional(oneOf(['base64url', 'base64'])),
+      actor_token: v.exactOptional(oneOf(['none', 'client_assertion', 'caller'])),
+      dpop: v.exactOptional(dpopUse),
     }),
     {},
   ),
@@ -102,11 +119,16 @@ const idJagResourceSchema = object({
   authorization_server: object({
     issuer: address(issuerFault),
     token_endpoint: v.exactOptional(address(endpointFault)),
+    profile,
+    /** What the identity provider knows it by, where that is not its issuer. */
+    audience: v.exactOptional(text),
     quirks: v.optional(
       object({
-        send_scope: v.optional(oneOf(['same', 'none']), 'same'),
-        send_resource: v.optional(flag, false),
-        id_jag_reuse: v.optional(flag, false),
+        send_scope: v.exactOptional(oneOf(['same', 'none'])),
+        send_resource: v.exactOptional(flag),
+        id_jag_reuse: v.exactOptional(flag),
+        redeem_grant: v.exactOptional(oneOf(['jwt-bearer', 'jwt-dpop'])),
+        extra_scopes: v.exactOptional(oneOf(['refuse', 'accept'])),
       }),
       {},
     ),
@@ -115,6 +137,7 @@ const idJagResourceSchema = object({
   client: rasClientSchema,
   clients: v.optional(named(rasClientSchema), {}),
   scopes: list(scope),
+  dpop: v.optional(dpopUse, 'off'),
   proxy: v.exactOptional(
     object({
       path: v.exactOptional(text),

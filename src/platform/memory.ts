@@ -2,7 +2,7 @@
 // misses, its slow visibility and its floor are what the simulator of wrangler leaves out.
 import { sha256 } from '../lib/digest.ts'
 import { numericDate, type NumericDate } from '../lib/numeric-date.ts'
-import type { AuditEvent } from '../model.ts'
+import type { AuditEvent } from '../audit-event.ts'
 import type { AuditSink, Background, Clock, ReplayGuard, SingleFlight, TokenStore, TokenWork } from '../ports.ts'
 import { injected, type Fault } from './faults.ts'
 import { createLocalFlight } from './local-flight.ts'

@@ -2,7 +2,8 @@
 import { createGround } from '#ground'
 import { describe, expect, test } from 'vitest'
 import { numericDate } from '../../src/lib/numeric-date.ts'
-import type { AuditEvent, SecretName } from '../../src/model.ts'
+import type { AuditEvent } from '../../src/audit-event.ts'
+import type { SecretName } from '../../src/model.ts'
 
 const ground = createGround()
 

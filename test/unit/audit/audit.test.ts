@@ -1,6 +1,6 @@
 // What is written down about each decision: exactly this, and never a secret.
 import { describe, expect, test } from 'vitest'
-import type { AuditEvent } from '../../../src/model.ts'
+import type { AuditEvent } from '../../../src/audit-event.ts'
 import { createWorld, json, NAMES, RULES, SECRETS, type Json, type World } from '../support/world.ts'
 
 async function forward(world: World, claims: Json = {}, path = '/todos'): Promise<AuditEvent> {

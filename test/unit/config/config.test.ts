@@ -20,6 +20,15 @@ describe('parseConfig() links', () => {
       claims: { groups: 'groups', tenant: 'org_id' },
       tenants: new Set(['acme']),
       idToken: { maxAgeSeconds: 3600, algorithms: ['RS256', 'ES256'] },
+      quirks: {
+        target: 'audience',
+        sendResource: true,
+        subjectTokens: new Set(['id_token']),
+        samlTwoStep: false,
+        samlEncoding: 'base64url',
+        actorToken: 'none',
+        dpop: 'off',
+      },
       clients: new Map([
         [
           'assistant',
@@ -82,12 +91,20 @@ describe('parseConfig() links', () => {
             authorizationServer: {
               issuer: 'https://auth.tasks.example/',
               tokenEndpoint: undefined,
-              quirks: { sendScope: 'same', sendResource: true, idJagReuse: false },
+              audience: 'https://auth.tasks.example/',
+              quirks: {
+                sendScope: 'same',
+                sendResource: true,
+                idJagReuse: false,
+                redeemGrant: 'jwt-bearer',
+                extraScopes: 'refuse',
+              },
             },
             resource: 'https://api.tasks.example/',
             client: { id: 'acme-gateway', auth: basic('TASKS_CLIENT_SECRET') },
             clientsByCaller: new Map(),
             scopes: ['todos.read', 'todos.write'],
+            dpop: 'off',
             proxy: {
               match: { kind: 'path', prefix: '/r/tasks' },
               upstream: 'https://api.tasks.example',

@@ -12,6 +12,7 @@ import type {
   SecretName,
 } from '../../../src/model.ts'
 import { createIdentity, type Identity, type IdentityPorts } from '../../../src/identity/identity.ts'
+import { idpQuirks } from '../../../src/config/profiles.ts'
 import { createDiscovery } from '../../../src/oauth/metadata.ts'
 import { createTestKey, idTokenClaims, mint, type Claims, type TestKey } from '../../support/keys.ts'
 
@@ -38,6 +39,7 @@ export function idp(changes: Partial<Idp> = {}): Idp {
     claims: { groups: undefined, tenant: undefined },
     tenants: undefined,
     idToken: { maxAgeSeconds: 3_600, algorithms: ['ES256', 'RS256'] },
+    quirks: idpQuirks('generic', {}),
     clients: new Map([
       ['web', idpClient('web', 'edge')],
       ['broker', idpClient('broker')],

@@ -1,5 +1,6 @@
 // Proofs for tests, made by the rooms that alone can make them: a real ID token goes through identity, a real rule through
 // policy. Whatever strings a test wants (delimiters above all) can stand in a proof, because no file is parsed on the way.
+import { idpQuirks, rasQuirks } from '../../../src/config/profiles.ts'
 import { createIdentity } from '../../../src/identity/identity.ts'
 import { numericDate } from '../../../src/lib/numeric-date.ts'
 import type {
@@ -66,6 +67,7 @@ export async function assertionOf(changes: Partial<Who> = {}): Promise<VerifiedA
     claims: { groups: 'groups', tenant: 'tid' },
     tenants: undefined,
     idToken: { maxAgeSeconds: 3600, algorithms: ['ES256'] },
+    quirks: idpQuirks('generic', {}),
     clients: new Map([[client.name, client]]),
   }
   const unused = (): never => {
@@ -124,12 +126,14 @@ export function resourceOf(changes: ResourceChanges = {}): Resource {
     authorizationServer: {
       issuer: rasIssuer as Issuer,
       tokenEndpoint: 'https://as.tasks.test/token',
-      quirks: { sendScope: 'same', sendResource: false, idJagReuse: false },
+      audience: rasIssuer,
+      quirks: rasQuirks('generic', {}),
     },
     resource: 'https://api.tasks.test/v1',
     client: rasClient(rasClientId),
     clientsByCaller: new Map(Object.entries(rasClientsByCaller).map(([caller, id]) => [caller, rasClient(id)])),
     scopes: scopesOf('tasks.read', 'tasks.write'),
+    dpop: 'off',
     proxy: undefined,
     ...rest,
   }
