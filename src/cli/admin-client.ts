@@ -1,16 +1,12 @@
 // How the program talks to the administration of a running gateway: whose token it sends, and what becomes of answers.
 
-import process from 'node:process'
-import { text as readAll } from 'node:stream/consumers'
 import * as v from 'valibot'
 import { EXIT, ExitError, type ExitCode } from './exit.ts'
+import { gatewayUrl, isLoopback, URL_ARG } from './gateway-url.ts'
+import { fromEnvironment, idTokenOf, plain, reasonOf, signInLocally, type TokenArgs } from './id-token.ts'
 
 export const ADMIN_ARGS = {
-  url: {
-    type: 'string',
-    valueHint: 'URL',
-    description: 'The gateway (default: JAGWAY_URL, or http://127.0.0.1:8787)',
-  },
+  url: URL_ARG,
   token: {
     type: 'string',
     valueHint: '-',
@@ -27,10 +23,8 @@ export const SELECTOR_ARGS = {
   resource: { type: 'string', valueHint: 'NAME', description: 'A resource' },
 } as const
 
-export interface AdminArgs {
+export interface AdminArgs extends TokenArgs {
   readonly url?: string | undefined
-  readonly token?: string | undefined
-  readonly as?: string | undefined
 }
 
 export type Selector = Partial<Record<keyof typeof SELECTOR_ARGS, string | undefined>>
@@ -41,7 +35,6 @@ export interface AdminClient {
   send(method: 'POST' | 'DELETE', path: string, body?: unknown): Promise<unknown>
 }
 
-const DEFAULT_URL = 'http://127.0.0.1:8787'
 /** A revocation may ask a hundred authorization servers, for as long as the gateway lets them take. */
 const TIMEOUT_MS = 60_000
 
@@ -58,13 +51,8 @@ export function toWords(selector: Selector): string {
   return parts.length === 0 ? 'everybody' : parts.join(', ')
 }
 
-/** Texts of others go to a terminal without what a terminal would obey. */
-export function plain(text: string): string {
-  return text.replaceAll(/\p{C}/gu, '?')
-}
-
 export async function openAdmin(args: AdminArgs): Promise<AdminClient> {
-  const base = parseUrl(args.url ?? fromEnvironment('JAGWAY_URL') ?? DEFAULT_URL)
+  const base = gatewayUrl(args.url)
   const credentials = await credentialsOf(args, base)
   const call = async (method: string, path: string, body?: unknown): Promise<unknown> => {
     const init: RequestInit = {
@@ -93,24 +81,13 @@ export async function openAdmin(args: AdminArgs): Promise<AdminClient> {
 
 const JSON_BODY = { 'content-type': 'application/json' } as const
 
-function parseUrl(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  if (url === undefined || (url.protocol !== 'https:' && url.protocol !== 'http:')) {
-    throw new ExitError(EXIT.usage, `--url wants the address of a gateway, not ${plain(text)}`)
-  }
-  if (url.protocol === 'http:' && !isLoopback(url)) {
-    throw new ExitError(EXIT.usage, 'a token is sent over http to this machine only: write https')
-  }
-  return url
-}
-
-function isLoopback({ hostname }: URL): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.')
-}
-
 async function credentialsOf(args: AdminArgs, base: URL): Promise<Record<string, string>> {
   const access = fromEnvironment('JAGWAY_ACCESS_JWT')
-  const idToken = await idTokenOf(args, base)
+  const signIn = (user: string): Promise<string> => {
+    if (!isLoopback(base)) throw new ExitError(EXIT.usage, '--as works with the local world only, on this machine')
+    return signInLocally(user)
+  }
+  const idToken = await idTokenOf(args, signIn, 'JAGWAY_ADMIN_TOKEN')
   if (access === undefined && idToken === undefined) {
     throw new ExitError(
       EXIT.usage,
@@ -123,47 +100,6 @@ async function credentialsOf(args: AdminArgs, base: URL): Promise<Record<string,
     // Access takes the first from programs and puts the second there itself; without Access in front the second must be sent.
     ...(access === undefined ? {} : { 'cf-access-token': access, 'cf-access-jwt-assertion': access }),
   }
-}
-
-async function idTokenOf({ token, as }: AdminArgs, base: URL): Promise<string | undefined> {
-  if (token !== undefined && as !== undefined) throw new ExitError(EXIT.usage, '--token and --as do not go together')
-  if (as !== undefined) return signInLocally(as, base)
-  if (token === undefined) return oneToken(fromEnvironment('JAGWAY_ADMIN_TOKEN'), 'JAGWAY_ADMIN_TOKEN')
-  // What stands on a command line stands in the shell's history and in the list of processes.
-  if (token !== '-') throw new ExitError(EXIT.usage, '--token takes only -, and reads the token from standard input')
-  const given = oneToken(await readAll(process.stdin), 'standard input')
-  if (given === undefined) throw new ExitError(EXIT.usage, 'there is no token on standard input')
-  return given
-}
-
-function oneToken(text: string | undefined, where: string): string | undefined {
-  const token = text?.trim() ?? ''
-  if (token === '') return undefined
-  if (!/^[\x21-\x7e]+$/.test(token)) throw new ExitError(EXIT.usage, `${where} does not hold one token`)
-  return token
-}
-
-async function signInLocally(user: string, base: URL): Promise<string> {
-  if (!isLoopback(base)) throw new ExitError(EXIT.usage, '--as works with the local world only, on this machine')
-  const { readState } = await import('../../dev/state.ts')
-  const state = readState()
-  if (state === undefined)
-    throw new ExitError(EXIT.unreachable, 'the local world is not running: start it with jagway dev')
-  const [{ trustInThisProcess }, { signIn }] = await Promise.all([
-    import('../../dev/certificate.ts'),
-    import('../../dev/sign-in.ts'),
-  ])
-  trustInThisProcess(state.certificate)
-  try {
-    return await signIn(state.issuer, state.loginClients.gateway, user)
-  } catch (error) {
-    throw new ExitError(EXIT.unreachable, `cannot sign in as ${plain(user)}: ${reasonOf(error)}`)
-  }
-}
-
-function fromEnvironment(name: string): string | undefined {
-  const value = process.env[name]
-  return value === undefined || value === '' ? undefined : value
 }
 
 const problem = v.object({ detail: v.string(), code: v.string(), request_id: v.optional(v.string()) })
@@ -190,11 +126,6 @@ async function judge(response: Response, base: URL): Promise<unknown> {
 
 function exitOf(status: number): ExitCode {
   return status >= 500 ? EXIT.unreachable : EXIT.problems
-}
-
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  return error.cause instanceof Error ? error.cause.message : error.message
 }
 
 /** Reads an answer, or says that it cannot be read. */

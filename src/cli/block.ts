@@ -2,8 +2,9 @@
 
 import { defineCommand } from 'citty'
 import * as v from 'valibot'
-import { ADMIN_ARGS, openAdmin, plain, SELECTOR_ARGS, selectorOf, toWords, understand } from './admin-client.ts'
+import { ADMIN_ARGS, openAdmin, SELECTOR_ARGS, selectorOf, toWords, understand } from './admin-client.ts'
 import { EXIT, ExitError } from './exit.ts'
+import { plain } from './id-token.ts'
 import { SELECTORS } from './revoke.ts'
 
 const answerSchema = v.object({ id: v.string(), until: v.optional(v.string()), effective_by: v.string() })

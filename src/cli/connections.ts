@@ -9,7 +9,6 @@ import {
   connectionSchema,
   nameOf,
   openAdmin,
-  plain,
   SELECTOR_ARGS,
   selectorOf,
   toTable,
@@ -17,6 +16,7 @@ import {
   understand,
 } from './admin-client.ts'
 import { EXIT, ExitError } from './exit.ts'
+import { plain } from './id-token.ts'
 
 const answerSchema = v.object({
   connections: v.array(v.object({ ...connectionSchema.entries, status: v.string() })),

@@ -6,7 +6,7 @@ import { basename, dirname, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { defineCommand } from 'citty'
 import { DEV_CONFIG, GATEWAY_PORT, WORLD_PORTS } from '../../dev/ports.ts'
-import { leaveState, removeState } from '../../dev/state.ts'
+import { leaveEvent, leaveState, removeState } from '../../dev/state.ts'
 import type { World } from '../../dev/world.ts'
 import { EXIT, ExitError } from './exit.ts'
 import type { ConfigSource, RunningGateway } from './launch.ts'
@@ -51,6 +51,7 @@ export default defineCommand({
         ...(args.persist === undefined ? {} : { persist: args.persist }),
         onLog: (entry) => {
           if (!quiet) console.log(requestLine(entry))
+          if (world !== undefined && entry.message.startsWith('{')) leaveEvent(entry.message)
         },
       })
       console.log(banner(gateway.url, world, fileName))
@@ -87,6 +88,7 @@ async function openWorld(): Promise<World> {
     issuer: world.idp.issuer,
     certificate: world.certificate,
     loginClients: world.loginClients,
+    secrets: world.secrets(),
   })
   return world
 }

@@ -58,10 +58,15 @@ export class LaunchError extends Error {
   }
 }
 
-const COMPATIBILITY_DATE = '2026-10-23'
+export const COMPATIBILITY_DATE = '2026-10-23'
 const FIRST = 'gateway'
 /** Binding to class, as in wrangler.toml. All instances call the objects of the first. */
-const OBJECTS = { FLIGHTS: 'Flight', REPLAYS: 'Replay', REVOCATIONS: 'RevocationBook', LEDGERS: 'Ledger' } as const
+export const OBJECTS = {
+  FLIGHTS: 'Flight',
+  REPLAYS: 'Replay',
+  REVOCATIONS: 'RevocationBook',
+  LEDGERS: 'Ledger',
+} as const
 const SEALING_KEY = 'JAGWAY_SEALING_KEY'
 const SEALING_KEY_BYTES = 32
 

@@ -8,7 +8,6 @@ import {
   connectionSchema,
   nameOf,
   openAdmin,
-  plain,
   SELECTOR_ARGS,
   selectorOf,
   toTable,
@@ -17,6 +16,7 @@ import {
   type Selector,
 } from './admin-client.ts'
 import { EXIT, ExitError, type ExitCode } from './exit.ts'
+import { plain } from './id-token.ts'
 
 const receiptSchema = v.object({
   id: v.optional(v.string()),

@@ -2,8 +2,9 @@
 
 import { defineCommand } from 'citty'
 import * as v from 'valibot'
-import { ADMIN_ARGS, openAdmin, plain, toTable, toWords, understand } from './admin-client.ts'
+import { ADMIN_ARGS, openAdmin, toTable, toWords, understand } from './admin-client.ts'
 import { EXIT, ExitError } from './exit.ts'
+import { plain } from './id-token.ts'
 
 const selectorSchema = v.object({
   user: v.optional(v.string()),

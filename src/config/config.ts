@@ -8,13 +8,22 @@ import { linkAdmin } from './link-admin.ts'
 import { linkRules } from './link-rules.ts'
 import { link } from './link.ts'
 import { findWarnings } from './lint.ts'
-import type { ConfigProblem, Finding } from './problem.ts'
+import type { ConfigPath, ConfigProblem, Finding, Span } from './problem.ts'
 import { readShape } from './shape.ts'
-import { place, readSource } from './source.ts'
+import { locate, place, readSource } from './source.ts'
 import { isLoopbackHttp } from './urls.ts'
 
 export { renderProblems } from './frame.ts'
-export { CONFIG_CODES, type ConfigCode, type ConfigProblem } from './problem.ts'
+export {
+  CONFIG_CODES,
+  didYouMean,
+  quote,
+  type ConfigCode,
+  type ConfigPath,
+  type ConfigProblem,
+  type Remark,
+  type Span,
+} from './problem.ts'
 
 export interface Config {
   /** Our own origin and issuer (RFC 8414), as written; without a slash at its end. */
@@ -94,6 +103,12 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
 export function lintConfig(config: Config, text: string, fileName: string): readonly ConfigProblem[] {
   const { source } = readSource(text, fileName)
   return inOrder(findWarnings(config).map((finding) => place(source, finding)))
+}
+
+/** Finds places in a JSON file, for whoever has something to say about them; also in one that is not a configuration of ours. */
+export function createLocator(text: string): (path: ConfigPath, at?: 'key' | 'value') => Span {
+  const { source } = readSource(text, '')
+  return (path, at) => locate(source, { path, at })
 }
 
 /** Whether the file says by its `public_url` that it is for a local run. */

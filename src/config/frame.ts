@@ -1,5 +1,5 @@
 // Problems as a person reads them: file:line:column, the source line, a caret under the fault, help.
-import type { ConfigProblem } from './problem.ts'
+import type { Remark } from './problem.ts'
 
 /** Longer lines (a minified file is one) are shown in part. */
 const MAX_WIDTH = 100
@@ -12,7 +12,7 @@ type Paint = (colour: keyof typeof COLOURS, words: string) => string
 /** One block for each problem. What may be a secret is shown as asterisks, on whatever line is shown. */
 export function renderProblems(
   text: string,
-  problems: readonly ConfigProblem[],
+  problems: readonly Remark[],
   options: { readonly color?: boolean } = {},
 ): string {
   const paint: Paint = (colour, words) => (options.color === true ? COLOURS[colour] + words + COLOURS.off : words)
@@ -31,7 +31,7 @@ export function toLines(text: string): string[] {
   return text.split(/\r\n|\n|\r/)
 }
 
-function renderProblem(problem: ConfigProblem, line: string, paint: Paint): string {
+function renderProblem(problem: Remark, line: string, paint: Paint): string {
   const { column, severity, help } = problem
   const start = column > MAX_WIDTH ? column - 1 - LEAD : 0
   const shown = hideSecrets(line).slice(start, start + MAX_WIDTH)

@@ -34,15 +34,20 @@ export interface Span {
   readonly length: number
 }
 
-export interface ConfigProblem extends Span {
-  readonly code: ConfigCode
+/** Something to say about a place in a file; whose codes they are does not matter here. */
+export interface Remark extends Span {
+  readonly code: string
   readonly severity: 'error' | 'warning'
   readonly message: string
   readonly help: string | undefined
   readonly fileName: string
-  readonly path: ConfigPath
   /** A piece of the text that may be a secret and must not be shown. */
   readonly conceal: Span | undefined
+}
+
+export interface ConfigProblem extends Remark {
+  readonly code: ConfigCode
+  readonly path: ConfigPath
 }
 
 /** A problem before it has a place in the text. */

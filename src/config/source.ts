@@ -53,11 +53,24 @@ export function readSource(original: string, fileName: string): Reading {
 
 /** Gives a finding its place. What is missing is shown at the key of the object it is missing from. */
 export function place(source: Source, finding: Finding): ConfigProblem {
-  const { key, value, nearest } = find(source.root, finding.path)
-  const node = (finding.at === 'key' ? key : value) ?? nearest
+  const { node, value } = nodeAt(source, finding)
   const problem = problemAt(source, node?.offset ?? 0, node === undefined ? 0 : extentOf(node), finding)
   if (finding.conceal !== true || value === undefined) return problem
   return { ...problem, conceal: { ...positionOf(source.text, value.offset), length: value.length } }
+}
+
+/** Where a property stands; of one that is not written, what encloses it. */
+export function locate(source: Source, where: Pick<Finding, 'path' | 'at'>): Span {
+  const { node } = nodeAt(source, where)
+  return { ...positionOf(source.text, node?.offset ?? 0), length: node === undefined ? 0 : extentOf(node) }
+}
+
+function nodeAt(
+  source: Source,
+  { path, at }: Pick<Finding, 'path' | 'at'>,
+): { readonly node: Node | undefined; readonly value: Node | undefined } {
+  const { key, value, nearest } = find(source.root, path)
+  return { node: (at === 'key' ? key : value) ?? nearest, value }
 }
 
 function problemAt(source: Source, offset: number, length: number, finding: Finding): ConfigProblem {
