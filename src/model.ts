@@ -113,6 +113,8 @@ export interface IdpClient {
   readonly idpName: string
   readonly id: ClientId
   readonly auth: OutboundAuth
+  /** Those of its identity provider. */
+  readonly quirks: IdpQuirks
   /** Who calls when a proxied request carries such an ID token and nothing else; undefined: such requests are refused. */
   readonly edgeClient: string | undefined
 }

@@ -39,7 +39,8 @@ function linkIdp(linker: Linker, name: string, entry: IdpEntry): Idp | undefined
     const help = 'say which claim carries the tenant: "claims": { "tenant": "..." }'
     linker.report({ code: 'CFG112', path: [...path, 'tenants'], at: 'key', message, help })
   }
-  const clients = linkIdpClients(linker, name, entry, [...path, 'clients'])
+  const quirks = idpQuirks(entry.profile, writtenQuirks(entry.quirks))
+  const clients = linkIdpClients(linker, name, entry, quirks)
   const givenKeys = linkKeys(linker, entry, path)
   const { issuer, claims, id_token: idToken } = entry
   if (!isIssuer(issuer)) return undefined
@@ -51,7 +52,7 @@ function linkIdp(linker: Linker, name: string, entry: IdpEntry): Idp | undefined
     claims: { groups: claims.groups, tenant: claims.tenant },
     tenants: entry.tenants && new Set(entry.tenants),
     idToken: { maxAgeSeconds: idToken.max_age, algorithms: idToken.algorithms },
-    quirks: idpQuirks(entry.profile, writtenQuirks(entry.quirks)),
+    quirks,
     clients,
   }
 }
@@ -68,7 +69,8 @@ function writtenQuirks(entry: IdpEntry['quirks']): Partial<IdpQuirks> {
   }
 }
 
-function linkIdpClients(linker: Linker, idpName: string, entry: IdpEntry, path: ConfigPath): Map<string, IdpClient> {
+function linkIdpClients(linker: Linker, idpName: string, entry: IdpEntry, quirks: IdpQuirks): Map<string, IdpClient> {
+  const path = ['idps', idpName, 'clients']
   const clients = new Map<string, IdpClient>()
   const names = new Map<string, string>()
   for (const [name, { id, auth, edge_client: edgeClient }] of Object.entries(entry.clients)) {
@@ -81,7 +83,7 @@ function linkIdpClients(linker: Linker, idpName: string, entry: IdpEntry, path: 
     names.set(id, name)
     const ref = `${idpName}/${name}`
     if (edgeClient !== undefined) checkEdgeClient(linker, edgeClient, ref, [...path, name, 'edge_client'])
-    clients.set(name, { name, ref, idpName, id, auth, edgeClient })
+    clients.set(name, { name, ref, idpName, id, auth, quirks, edgeClient })
   }
   return clients
 }

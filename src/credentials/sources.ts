@@ -164,6 +164,7 @@ async function fetchToken(
       resource: task.resource.resource,
       sendScope: server.quirks.sendScope === 'same',
       sendResource: server.quirks.sendResource,
+      extraScopes: server.quirks.extraScopes,
     })
   const admitted = tools.circuits.admits(circuit)
   const token = admitted ? await timed(tools.clock, ms, 'redeem', redeem) : err(open('RAS112'))
@@ -207,9 +208,12 @@ async function obtainIdJag(task: Task, tools: Tools, ms: Times): Promise<Result<
     exchangeForIdJag(tools.fetch, {
       idp: endpoint.value,
       subjectToken: new Secret(job.subjectToken),
-      audience: resource.authorizationServer.issuer,
+      rasIssuer: resource.authorizationServer.issuer,
       rasClientId: task.rasClient.id,
+      audience: resource.authorizationServer.audience,
+      target: idp.quirks.target,
       resource: resource.resource,
+      sendResource: idp.quirks.sendResource,
       scopes: task.scopes,
       now: tools.clock.now(),
     })

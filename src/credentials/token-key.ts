@@ -1,11 +1,11 @@
 // The identity of a token: everything that changes it, and nothing else. User, client and resource alone would let a
 // narrow request receive a broad token; the subject token itself would make every new login cold and cost quota (F-10).
 import { encodeFields } from '../lib/digest.ts'
-import type { IdpClient, Issuer, Permit, RasClient, Resource } from '../model.ts'
+import type { DpopUse, IdpClient, IdpQuirks, Issuer, Permit, RasClient, RasQuirks, Resource } from '../model.ts'
 import type { NameParts } from './key-ring.ts'
 
 /** Raised when the meaning of an entry changes; entries of other epochs are misses. */
-const EPOCH = '2'
+const EPOCH = '3'
 
 /** Our registration at the RAS for a caller. */
 export function rasClientFor(resource: Resource, caller: string): RasClient {
@@ -18,9 +18,16 @@ export function rasClientFor(resource: Resource, caller: string): RasClient {
  */
 export function placeFor(issuer: Issuer, idpClient: IdpClient, resource: Resource, caller: string): string {
   const { authorizationServer: server } = resource
-  const { sendScope, sendResource } = server.quirks
-  const target = encodeFields([resource.name, server.issuer, resource.resource, sendScope, String(sendResource)])
-  return encodeFields([issuer, idpClient.ref, idpClient.id, rasClientFor(resource, caller).id, target])
+  const target = encodeFields([resource.name, server.issuer, server.audience, resource.resource])
+  const ways = waysOf(idpClient.quirks, server.quirks, resource.dpop)
+  return encodeFields([issuer, idpClient.ref, idpClient.id, rasClientFor(resource, caller).id, target, ways])
+}
+
+/** The quirks that decide what is granted or to what it is bound. All are words of our own, so a space parts them. */
+function waysOf(idp: IdpQuirks, ras: RasQuirks, dpop: DpopUse): string {
+  const asked = [idp.target, idp.sendResource, idp.actorToken, idp.dpop]
+  const redeemed = [ras.sendScope, ras.sendResource, ras.redeemGrant, ras.extraScopes, dpop]
+  return [...asked, ...redeemed].join(' ')
 }
 
 export function placeOf({ assertion, resource }: Permit): string {

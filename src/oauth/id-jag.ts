@@ -12,7 +12,8 @@ export interface IdJagExpectations {
   readonly issuer: Issuer
   readonly audience: Issuer
   readonly clientId: ClientId
-  readonly resource: string | undefined
+  /** None: any resource is the server's own choice. */
+  readonly resources: readonly string[]
   readonly scopes: readonly ScopeToken[]
   readonly now: NumericDate
 }
@@ -44,7 +45,8 @@ export function inspectIdJag(token: string, expected: IdJagExpectations): Result
   const exp = payload['exp']
   if (typeof exp !== 'number' || !Number.isFinite(exp)) return err('the ID-JAG has no exp')
   if (exp <= expected.now) return err('the ID-JAG has expired')
-  if (!governs(payload['resource'], expected.resource)) return err(`the ID-JAG's resource is not ${expected.resource}`)
+  if (!governs(payload['resource'], expected.resources))
+    return err(`the ID-JAG's resource is not ${expected.resources[0]}`)
   return scopesOf(payload, expected, { jti: jtiOf(payload), expiresAt: numericDate(exp) })
 }
 
@@ -73,9 +75,9 @@ export function isSole(claim: unknown, value: string): boolean {
   return claim === value || (Array.isArray(claim) && claim.length === 1 && claim[0] === value)
 }
 
-/** A-21: a granted resource must be one that was asked. Where none was asked, any is the server's own choice. */
-export function governs(claim: unknown, asked: string | undefined): boolean {
-  if (claim === undefined || asked === undefined) return true
+/** A-21: every granted resource must be one of those intended. Where none is, any is the server's own choice. */
+export function governs(claim: unknown, intended: readonly string[]): boolean {
+  if (claim === undefined || intended.length === 0) return true
   const granted: unknown[] = Array.isArray(claim) ? claim : [claim]
-  return granted.length > 0 && granted.every((entry) => entry === asked)
+  return granted.length > 0 && granted.every((entry) => intended.some((one) => one === entry))
 }

@@ -6,7 +6,7 @@ import { err, ok, type Result } from '../lib/result.ts'
 import { plusSeconds, type NumericDate } from '../lib/numeric-date.ts'
 import { Secret } from '../lib/secret.ts'
 import type { JsonObject } from '../lib/strict-json.ts'
-import type { ClientId, Issuer, ScopeToken } from '../model.ts'
+import type { ClientId, IdpQuirks, Issuer, RasQuirks, ScopeToken } from '../model.ts'
 import type { Fetch } from '../ports.ts'
 import type { Refusal, RefusalCode } from '../refusal.ts'
 import { call, TOKEN_LIMITS, type Answer, type CallProblem } from './counterparty.ts'
@@ -39,10 +39,15 @@ export interface AccessToken {
 export interface ExchangeRequest {
   readonly idp: LegEndpoint
   readonly subjectToken: Secret
-  /** The RAS: its issuer, verbatim (A-10), and our client id there, which the ID-JAG must name (draft section 3.1). */
-  readonly audience: Issuer
+  /** The RAS: its issuer and our client id there, which the ID-JAG must name (draft section 3.1). */
+  readonly rasIssuer: Issuer
   readonly rasClientId: ClientId
+  /** What the identity provider knows the RAS by, verbatim (A-10), and by which parameter the request says so. */
+  readonly audience: string
+  readonly target: IdpQuirks['target']
+  /** The API. An ID-JAG for another one is refused, whether it was asked for by name or not (A-21). */
   readonly resource: string | undefined
+  readonly sendResource: boolean
   readonly scopes: readonly ScopeToken[]
   readonly now: NumericDate
 }
@@ -53,6 +58,7 @@ export interface RedeemRequest {
   readonly resource: string | undefined
   readonly sendScope: boolean
   readonly sendResource: boolean
+  readonly extraScopes: RasQuirks['extraScopes']
 }
 
 /** What a server that says nothing of `expires_in` is taken to mean; RFC 6749 section 5.1 leaves it open. */
@@ -65,11 +71,10 @@ const RETRY_AFTER = { defaultSeconds: 5, minSeconds: 1, maxSeconds: 120, maxHold
 export async function exchangeForIdJag(fetch: Fetch, request: ExchangeRequest): Promise<Result<IdJag, Refusal>> {
   const parameters = new URLSearchParams({
     requested_token_type: TOKEN_TYPE.idJag,
-    audience: request.audience,
+    ...targetOf(request),
     subject_token: request.subjectToken.reveal(),
     subject_token_type: TOKEN_TYPE.idToken,
   })
-  if (request.resource !== undefined) parameters.set('resource', request.resource)
   if (request.scopes.length > 0) parameters.set('scope', request.scopes.join(' '))
   const answer = await ask(fetch, request.idp, GRANT_TYPE.tokenExchange, parameters)
   if (!answer.ok) return err(toRefusal(answer.error, IDP_PROBLEMS))
@@ -84,16 +89,26 @@ export async function exchangeForIdJag(fetch: Fetch, request: ExchangeRequest): 
   return idJag
 }
 
+/** Before revision 05 of the individual draft, `resource` named the authorization server, and nothing the API. */
+function targetOf({ target, audience, resource, sendResource }: ExchangeRequest): Record<string, string> {
+  if (target === 'legacy_resource') return { resource: audience }
+  return resource !== undefined && sendResource ? { audience, resource } : { audience }
+}
+
 function judgeIdJag(body: JsonObject, request: ExchangeRequest): Result<IdJag, string> {
   if (body['issued_token_type'] !== TOKEN_TYPE.idJag) return err(`issued_token_type is not ${TOKEN_TYPE.idJag}`)
   const token = body['access_token']
   if (!isAccessToken(token)) return err('access_token is missing or malformed')
-  if (!governs(body['resource'], request.resource)) return err('the granted resource is not the one asked for')
+  const resources = [
+    ...(request.resource === undefined ? [] : [request.resource]),
+    ...(request.target === 'legacy_resource' ? [request.audience] : []),
+  ]
+  if (!governs(body['resource'], resources)) return err('the granted resource is not the one asked for')
   const facts = inspectIdJag(token, {
     issuer: request.idp.issuer,
-    audience: request.audience,
+    audience: request.rasIssuer,
     clientId: request.rasClientId,
-    resource: request.resource,
+    resources,
     scopes: request.scopes,
     now: request.now,
   })
@@ -126,8 +141,9 @@ function judgeAccessToken(body: JsonObject, request: RedeemRequest): Result<Acce
   const type = body['token_type']
   // A token bound to a key we do not have, or of a kind we do not know, must never be sent as a bearer token.
   if (typeof type !== 'string' || type.toLowerCase() !== 'bearer') return unusable('token_type is not Bearer')
-  if (!governs(body['resource'], request.resource)) return unusable('the granted resource is not the one asked for')
-  const scopes = scopeMember(body, request.idJag.scopes)
+  const resources = request.resource === undefined ? [] : [request.resource]
+  if (!governs(body['resource'], resources)) return unusable('the granted resource is not the one asked for')
+  const scopes = scopeMember(body, request.extraScopes === 'accept' ? [] : request.idJag.scopes)
   if (!scopes.ok) return unusable(scopes.error)
   if (scopes.value?.length === 0 && request.idJag.scopes.length > 0) {
     return err({ code: 'RAS104', detail: 'the answer grants the empty scope' })
@@ -141,16 +157,16 @@ function judgeAccessToken(body: JsonObject, request: RedeemRequest): Result<Acce
   })
 }
 
-/** Undefined: absent, which means as asked (RFC 6749 section 5.1). More than was asked is never accepted (T32). */
+/** Undefined: absent, which means as asked (RFC 6749 section 5.1). More than `bound` is not accepted (T32); empty: no bound. */
 function scopeMember(
   body: JsonObject,
-  asked: readonly ScopeToken[],
+  bound: readonly ScopeToken[],
 ): Result<readonly ScopeToken[] | undefined, string> {
   const member = body['scope']
   if (member === undefined || member === null) return ok(undefined)
   const scopes = typeof member === 'string' ? parseScope(member) : err('malformed')
   if (!scopes.ok) return err('the scope of the answer is malformed')
-  if (asked.length > 0 && scopes.value.some((scope) => !asked.includes(scope))) return err('more scope than was asked')
+  if (bound.length > 0 && scopes.value.some((scope) => !bound.includes(scope))) return err('more scope than was asked')
   return ok(scopes.value)
 }
 

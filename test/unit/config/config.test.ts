@@ -12,6 +12,15 @@ function file(name: string): string {
 describe('parseConfig() links', () => {
   it('the example of the specification to complete objects', () => {
     const config = configOf(file('test/fixtures/specification.jsonc'))
+    const quirks = {
+      target: 'audience',
+      sendResource: true,
+      subjectTokens: new Set(['id_token']),
+      samlTwoStep: false,
+      samlEncoding: 'base64url',
+      actorToken: 'none',
+      dpop: 'off',
+    }
     const okta = {
       name: 'okta',
       issuer: 'https://acme.okta.example',
@@ -20,15 +29,7 @@ describe('parseConfig() links', () => {
       claims: { groups: 'groups', tenant: 'org_id' },
       tenants: new Set(['acme']),
       idToken: { maxAgeSeconds: 3600, algorithms: ['RS256', 'ES256'] },
-      quirks: {
-        target: 'audience',
-        sendResource: true,
-        subjectTokens: new Set(['id_token']),
-        samlTwoStep: false,
-        samlEncoding: 'base64url',
-        actorToken: 'none',
-        dpop: 'off',
-      },
+      quirks,
       clients: new Map([
         [
           'assistant',
@@ -38,6 +39,7 @@ describe('parseConfig() links', () => {
             idpName: 'okta',
             id: '0oa1assistant',
             auth: { method: 'private_key_jwt', key: 'ASSISTANT_IDP_KEY', alg: 'ES256', audience: 'issuer' },
+            quirks,
             edgeClient: undefined,
           },
         ],
@@ -49,6 +51,7 @@ describe('parseConfig() links', () => {
             idpName: 'okta',
             id: '0oa1gateway',
             auth: { method: 'client_secret_basic', secret: 'GATEWAY_IDP_SECRET', encoding: 'form' },
+            quirks,
             edgeClient: 'people',
           },
         ],

@@ -27,7 +27,8 @@ export const clientKey = await createTestKey('client-1')
 
 export function idpClient(name: string, edgeClient?: string, idpName = 'corp'): IdpClient {
   const id = `${name}-id` as ClientId
-  return { name, ref: `${idpName}/${name}`, idpName, id, auth: { method: 'none' }, edgeClient }
+  const quirks = idpQuirks('generic', {})
+  return { name, ref: `${idpName}/${name}`, idpName, id, auth: { method: 'none' }, quirks, edgeClient }
 }
 
 export function idp(changes: Partial<Idp> = {}): Idp {

@@ -1,6 +1,6 @@
 // Leg 1: ID token to ID-JAG. What is asked, and what is made of every kind of answer.
 import { describe, expect, test } from 'vitest'
-import type { ClientId, Issuer, SecretName } from '../../../src/model.ts'
+import type { ClientId, SecretName } from '../../../src/model.ts'
 import { scopesOf } from '../support/proofs.ts'
 import {
   answer,
@@ -55,9 +55,40 @@ describe('exchangeForIdJag() asks', () => {
     'HTTPS://Tenant.test:443/a/../b',
     'urn:ras:ledgerly',
   ])('for the audience and the resource as they are written: %s', async (text) => {
-    const { asked } = await exchange(answer(await exchanged()), { audience: text as Issuer, resource: text })
+    const { asked } = await exchange(answer(await exchanged()), { audience: text, resource: text })
     const sent = new Map(asked[0]?.parameters)
     expect([sent.get('audience'), sent.get('resource')]).toEqual([text, text])
+  })
+
+  test('for the API only where the identity provider is told of it', async () => {
+    const { asked, code } = await exchange(answer(await exchanged()), { sendResource: false })
+    expect(code).toBe('ok')
+    expect(asked[0]?.parameters.map(([name]) => name)).toContain('audience')
+    expect(asked[0]?.parameters.map(([name]) => name)).not.toContain('resource')
+  })
+
+  test('of an older identity provider for the RAS as resource, and of neither audience nor API (8.11)', async () => {
+    const reply = answer(await exchanged({}, { resource: undefined }))
+    const { asked, code } = await exchange(reply, { target: 'legacy_resource' })
+    expect(code).toBe('ok')
+    const sent = asked[0]?.parameters ?? []
+    expect(sent.filter(([name]) => name === 'resource')).toEqual([['resource', RAS]])
+    expect(sent.map(([name]) => name)).not.toContain('audience')
+    expect(JSON.stringify(sent)).not.toContain(API)
+  })
+
+  test('for the RAS by the name it has there, and takes an ID-JAG for its issuer alone', async () => {
+    const audience = 'urn:ras:ledgerly'
+    for (const [target, parameter] of [
+      ['audience', 'audience'],
+      ['legacy_resource', 'resource'],
+    ] as const) {
+      const changes = { audience, target, sendResource: false }
+      const { asked, code } = await exchange(answer(await exchanged({}, { resource: undefined })), changes)
+      expect([code, new Map(asked[0]?.parameters).get(parameter)]).toEqual(['ok', audience])
+      expect(JSON.stringify(asked)).not.toContain(RAS)
+      expect((await exchange(answer(await exchanged({}, { aud: audience })), changes)).code).toBe('IDP109')
+    }
   })
 
   test('as an ID-JAG client by Basic, with its secret nowhere else', async () => {
@@ -132,6 +163,12 @@ describe('exchangeForIdJag() takes', () => {
     expect(await scopesFor(undefined, undefined)).toEqual(SCOPES)
   })
 
+  test('the name of the RAS as the granted resource where that is what was asked, and only there', async () => {
+    const reply = async (): Promise<Response> => answer(await exchanged({ resource: RAS }, { resource: RAS }))
+    expect((await exchange(await reply(), { target: 'legacy_resource' })).code).toBe('ok')
+    expect((await exchange(await reply(), { target: 'audience' })).code).toBe('IDP109')
+  })
+
   test('an encrypted ID-JAG with the lifetime the answer tells, if it tells one', async () => {
     const jwe = `${btoa('{"alg":"dir","enc":"A256GCM"}').replaceAll('=', '')}..aXY.Y2lwaGVy.dGFn`
     const expiryFor = async (expiresIn: unknown): Promise<unknown> => {
@@ -187,6 +224,16 @@ describe('exchangeForIdJag() refuses', () => {
     ['that has expired', { exp: NOW - 1 }],
   ])('an ID-JAG %s, with IDP109', async (_what, claims) => {
     expect((await exchange(answer(await exchanged({}, claims)))).code).toBe('IDP109')
+  })
+
+  test('an ID-JAG for another API also where the request named none', async () => {
+    const elsewhere = 'https://api.evil.test'
+    for (const target of ['audience', 'legacy_resource'] as const) {
+      const changes = { target, sendResource: false }
+      expect((await exchange(answer(await exchanged({}, { resource: elsewhere })), changes)).code).toBe('IDP109')
+      const told = answer(await exchanged({ resource: elsewhere }, { resource: undefined }))
+      expect((await exchange(told, changes)).code).toBe('IDP109')
+    }
   })
 
   test('scope that was not asked, where only the answer tells of it', async () => {

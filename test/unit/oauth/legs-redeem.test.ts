@@ -135,6 +135,15 @@ describe('redeemIdJag() takes', () => {
     expect(Object.keys(result.ok ? result.value : {}).toSorted()).toEqual(['lifetimeSeconds', 'scopes', 'token'])
   })
 
+  test('more scope than was asked where the server is known to add its own, and says so', async () => {
+    const more = redeemed({ scope: 'openid invoice.read' })
+    expect((await redeem(answer(more))).code).toBe('RAS109')
+    const { result } = await redeem(answer(more), { extraScopes: 'accept' })
+    expect(result.ok && result.value.scopes).toEqual(['invoice.read', 'openid'])
+    expect((await redeem(answer(redeemed({ scope: '' })), { extraScopes: 'accept' })).code).toBe('RAS104')
+    expect((await redeem(answer(redeemed({ scope: 'a  b' })), { extraScopes: 'accept' })).code).toBe('RAS109')
+  })
+
   test('whatever scope the server chose where the ID-JAG names none', async () => {
     const { result } = await redeem(answer(redeemed({ scope: 'b a' })), { idJag: idJagOf([]) })
     expect(result.ok && result.value.scopes).toEqual(['a', 'b'])

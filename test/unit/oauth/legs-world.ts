@@ -85,9 +85,12 @@ export async function exchange(reply: Answer, changes: Partial<ExchangeRequest> 
   const request: ExchangeRequest = {
     idp: await endpointOf(IDP, 'gw-app', POST_AUTH),
     subjectToken: new Secret(ID_TOKEN),
-    audience: RAS,
+    rasIssuer: RAS,
     rasClientId: 'tailspin-gw' as ClientId,
+    audience: RAS,
+    target: 'audience',
     resource: API,
+    sendResource: true,
     scopes: SCOPES,
     now: NOW,
     ...changes,
@@ -106,6 +109,7 @@ export async function redeem(reply: Answer, changes: Partial<RedeemRequest> = {}
     resource: API,
     sendScope: true,
     sendResource: false,
+    extraScopes: 'refuse',
     ...changes,
   }
   return run(reply, (fetch) => redeemIdJag(fetch, request))

@@ -51,12 +51,14 @@ const ALICE: Who = {
 /** Alice through `app`, unless something else is said. */
 export async function assertionOf(changes: Partial<Who> = {}): Promise<VerifiedAssertion> {
   const who: Who = { ...ALICE, ...changes }
+  const quirks = idpQuirks('generic', {})
   const client: IdpClient = {
     name: who.idpClient,
     ref: `${who.idpName}/${who.idpClient}`,
     idpName: who.idpName,
     id: who.idpClientId as ClientId,
     auth: { method: 'none' },
+    quirks,
     edgeClient: who.caller,
   }
   const idp: Idp = {
@@ -67,7 +69,7 @@ export async function assertionOf(changes: Partial<Who> = {}): Promise<VerifiedA
     claims: { groups: 'groups', tenant: 'tid' },
     tenants: undefined,
     idToken: { maxAgeSeconds: 3600, algorithms: ['ES256'] },
-    quirks: idpQuirks('generic', {}),
+    quirks,
     clients: new Map([[client.name, client]]),
   }
   const unused = (): never => {
