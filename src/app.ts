@@ -4,11 +4,18 @@ import { Hono } from 'hono'
 import type { Admin } from './admin/admin.ts'
 import { toEvent, type Facts } from './audit/audit.ts'
 import type { Config } from './config/config.ts'
-import { hasTokenEndpoint, toErrorPage, toResourceMetadata, toServerMetadata } from './discovery/discovery.ts'
+import {
+  hasTokenEndpoint,
+  toErrorPage,
+  toKeySet,
+  toOpenIdMetadata,
+  toResourceMetadata,
+  toServerMetadata,
+} from './discovery/discovery.ts'
 import { createRoutes, type Gateway, type Route } from './gateway/gateway.ts'
 import { err, type Result } from './lib/result.ts'
 import { createTraceContext, type TraceContext } from './lib/trace-context.ts'
-import { toAdminProblem, toProblem, toTokenError, type AnswerContext } from './oauth/answers.ts'
+import { toAdminProblem, toPage, toProblem, toTokenError, type AnswerContext } from './oauth/answers.ts'
 import type { AccessSession, AuditSink, Clock } from './ports.ts'
 import type { Refusal } from './refusal.ts'
 import type { TokenEndpoint } from './token/token.ts'
@@ -30,41 +37,64 @@ export function createApp(ports: AppPorts): App {
   const { config } = ports
   const routes = createRoutes(config.resources.values())
   const app = new Hono<{ Bindings: { readonly access: AccessSession | undefined } }>()
+  const publish = (path: string, document: () => Response): void => {
+    app.all(path, (c) => answerDocument(config, c.req.method, document))
+  }
 
-  for (const resource of config.resources.values()) {
-    const { proxy } = resource
-    // Metadata of a resource with a host of its own stands on that host, see below.
-    if (proxy?.match.kind !== 'path') continue
-    app.get(new URL(proxy.metadataUrl).pathname, () => toResourceMetadata(config, resource, proxy))
-  }
-  app.get('/errors/:code', (c) => toErrorPage(c.req.param('code')) ?? c.notFound())
-  if (hasTokenEndpoint(config)) {
-    app.get('/.well-known/oauth-authorization-server', () => toServerMetadata(config))
-    app.get('/.well-known/openid-configuration', () => toServerMetadata(config))
-    app.all('/token', (c) => answerToken(ports, c.req.raw))
-  }
   const { admin } = ports
   if (config.admin !== undefined && admin !== undefined) {
     app.all('/admin/api/*', (c) => answerAdmin(ports, admin, c.req.raw, c.env.access))
   }
-  app.notFound(() => toProblem({ code: 'CLI106' }, context(config, requestIdOf(newId())), undefined))
+  for (const resource of config.resources.values()) {
+    const { proxy } = resource
+    // Metadata of a resource with a host of its own stands on that host, see below.
+    if (proxy?.match.kind !== 'path') continue
+    publish(new URL(proxy.metadataUrl).pathname, () => toResourceMetadata(config, resource, proxy))
+  }
+  app.all('/errors/:code', (c) => {
+    const page = toErrorPage(c.req.param('code'))
+    return page === undefined ? c.notFound() : answerDocument(config, c.req.method, () => page)
+  })
+  if (hasTokenEndpoint(config)) {
+    publish('/.well-known/oauth-authorization-server', () => toServerMetadata(config))
+    publish('/.well-known/openid-configuration', () => toOpenIdMetadata(config))
+    publish('/jwks', toKeySet)
+    // Nothing of the request is looked at, least of all where it wants to be sent back to.
+    app.all('/authorize', () => toPage({ code: 'CLI130' }, newContext(config)))
+    app.all('/token', (c) => answerToken(ports, c.req.raw))
+  }
+  app.notFound(() => toProblem({ code: 'CLI106' }, newContext(config), undefined))
   app.onError(() => fault(config))
 
   const dispatch: App = async (request, access) => {
     const hosted = routes.byHost(request.url)
     if (hosted !== undefined && hosted.rest === new URL(hosted.proxy.metadataUrl).pathname) {
-      return toResourceMetadata(config, hosted.resource, hosted.proxy)
+      const document = () => toResourceMetadata(config, hosted.resource, hosted.proxy)
+      return answerDocument(config, request.method, document)
     }
     // Resources first: they are most of the traffic, and the configuration takes no prefix that is ours.
     const route = hosted ?? routes.byPath(request.url)
-    return route === undefined ? app.fetch(request, { access }) : answerResource(ports, request, route)
+    if (route === undefined) return app.fetch(request, { access })
+    return answerResource(ports, request, route)
   }
   // Whatever is caught here is a fault outside of a decision; inside, it is caught where the event is written.
   return (request, access) => dispatch(request, access).catch(() => fault(config))
 }
 
 function fault(config: Config): Response {
-  return toProblem({ code: 'INT100' }, context(config, requestIdOf(newId())), undefined)
+  return toProblem({ code: 'INT100' }, newContext(config), undefined)
+}
+
+/** What anybody may read: it is read, not written (RFC 9110 section 9.3). */
+function answerDocument(config: Config, method: string, document: () => Response): Response {
+  if (method === 'GET') return document()
+  if (method === 'HEAD') return new Response(null, document())
+  const answer =
+    method === 'OPTIONS'
+      ? new Response(null, { status: 204 })
+      : toProblem({ code: 'CLI110' }, newContext(config), undefined)
+  answer.headers.set('allow', 'GET, HEAD, OPTIONS')
+  return answer
 }
 
 async function answerResource(ports: AppPorts, request: Request, route: Route): Promise<Response> {
@@ -148,6 +178,11 @@ function requestIdOf(id: string): string {
 
 function context(config: Config, requestId: string): AnswerContext {
   return { requestId, errorPages: `${config.publicUrl}/errors/` }
+}
+
+/** Of an answer without a decision behind it. */
+function newContext(config: Config): AnswerContext {
+  return context(config, requestIdOf(newId()))
 }
 
 /** Where a fault came from, for the auditor: the kind of error and the place. Messages may quote what they choked on. */

@@ -114,6 +114,11 @@ export const CATALOGUE = {
     says: 'a GET or HEAD request with a body is not forwarded',
     fix: 'Send the body with POST or QUERY, or leave it out.',
   },
+  CLI130: {
+    kind: 'bad_request',
+    says: 'nobody signs in here',
+    fix: 'Send the user to their identity provider, which the metadata of the resource names, and bring the ID token from there.',
+  },
 
   TOK100: { kind: 'no_token', says: 'a token is required', fix: 'Send an ID token as Authorization: Bearer.' },
   TOK101: {

@@ -1,6 +1,6 @@
 // Answers of our own making: refusals as bytes, in the dialect of whoever asked, and JSON that no cache may keep.
 import { describe, kindOf, titleOf, toResourceVoice, toTokenVoice, type Refusal, type RefusalKind } from '../refusal.ts'
-import { toWwwAuthenticate } from './challenge.ts'
+import { SIGN_IN_SCOPES, toWwwAuthenticate } from './challenge.ts'
 
 const HEADERS = {
   'cache-control': 'no-store',
@@ -36,8 +36,9 @@ export function toProblem(
   if (challenge !== 'none' && resource !== undefined) {
     headers['www-authenticate'] = toWwwAuthenticate({
       ...(challenge === 'bare' ? {} : { error: challenge, errorDescription: describe(refusal) }),
-      // RFC 6750 section 3.1; also the hint that MCP clients act on.
-      ...(challenge === 'bare' || challenge === 'insufficient_scope' ? { scopes: resource.scopes } : {}),
+      // Clients ask the authorization servers of our metadata for these scopes (RFC 6750 section 3, MCP authorization). Those
+      // are identity providers: another sign-in takes `openid`, and only for lack of scope is it the resource's that count.
+      scopes: challenge === 'insufficient_scope' ? resource.scopes : SIGN_IN_SCOPES,
       ...refusal.stepUp,
       resourceMetadata: resource.metadataUrl,
     })
@@ -53,6 +54,15 @@ export function toProblem(
   return new Response(JSON.stringify(body), {
     status,
     headers: { ...HEADERS, ...headers, 'content-type': 'application/problem+json' },
+  })
+}
+
+/** For people whom somebody has sent here with their browser: plain text, with nothing in it that came with the request. */
+export function toPage(refusal: Refusal, context: AnswerContext): Response {
+  const { status } = toResourceVoice(refusal.code)
+  return new Response(`${describe(refusal)}\n\n${context.errorPages}${refusal.code}\n${context.requestId}\n`, {
+    status,
+    headers: { ...HEADERS, ...refusalHeaders(refusal), 'content-type': 'text/plain; charset=utf-8' },
   })
 }
 

@@ -2,6 +2,9 @@
 // those a resource sends.
 import { isScopeToken } from './vocabulary.ts'
 
+/** What to ask an identity provider for, so that an ID token comes back (OpenID Connect Core section 3.1.2.1). */
+export const SIGN_IN_SCOPES: readonly string[] = ['openid']
+
 export interface Challenge {
   readonly error?: 'invalid_token' | 'insufficient_scope' | 'insufficient_user_authentication'
   readonly errorDescription?: string

@@ -21,7 +21,7 @@ describe('no token', () => {
     const answer = await stage.ask()
     await expectProblem(answer, 'TOK100', 401)
     expect(answer.headers['www-authenticate']).toBe(
-      `Bearer scope="read write", resource_metadata="${stage.gateway.url}/.well-known/oauth-protected-resource/r/tasks"`,
+      `Bearer scope="openid", resource_metadata="${stage.gateway.url}/.well-known/oauth-protected-resource/r/tasks"`,
     )
     expectNothingSent(stage)
   })

@@ -7,6 +7,13 @@ import { openStage, TOKEN_EXCHANGE, type Stage } from '../support/stage.ts'
 
 const WELL_KNOWN = '/.well-known/oauth-protected-resource'
 
+/** What OpenID Connect Discovery section 3 requires beside RFC 8414. */
+const openIdMembers = (issuer: string) => ({
+  jwks_uri: `${issuer}/jwks`,
+  subject_types_supported: ['public'],
+  id_token_signing_alg_values_supported: ['RS256'],
+})
+
 describe('a gateway with a token endpoint', () => {
   let stage: Stage
 
@@ -22,12 +29,47 @@ describe('a gateway with a token endpoint', () => {
     expect(answer.headers['content-type']).toMatch(/^application\/json/)
     expect(answer.json).toEqual({
       issuer: stage.gateway.url,
+      authorization_endpoint: `${stage.gateway.url}/authorize`,
       token_endpoint: `${stage.gateway.url}/token`,
+      response_types_supported: ['code'],
+      code_challenge_methods_supported: ['S256'],
       grant_types_supported: [TOKEN_EXCHANGE],
       token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
       token_endpoint_auth_signing_alg_values_supported: ['ES256', 'EdDSA', 'PS256', 'RS256'],
+      ...(document === 'openid-configuration' ? openIdMembers(stage.gateway.url) : {}),
     })
   })
+
+  test('tells whoever is sent to the authorization endpoint that nobody signs in here, and sends nobody on', async () => {
+    const path = '/authorize?response_type=code&redirect_uri=https%3A%2F%2Fevil.example%2Fcb&state=evil.example'
+    const code = 'CLI130'
+    for (const method of ['GET', 'POST']) {
+      const answer = await stage.ask({
+        path,
+        method,
+        headers: { cookie: 'evil.example', referer: 'https://evil.example' },
+      })
+      expect([answer.status, answer.headers['content-type']]).toEqual([400, 'text/plain; charset=utf-8'])
+      expect(answer.headers['proxy-status']).toContain(`details="${code}"`)
+      expect(answer.headers['location']).toBeUndefined()
+      expect(answer.text).toMatch(new RegExp(`^${code}: nobody signs in here`))
+      expect(answer.text + answer.rawHeaders.join('\n')).not.toContain('evil.example')
+    }
+  })
+
+  test.each(['/.well-known/oauth-authorization-server', `${WELL_KNOWN}/r/tasks`, '/errors/CLI100', '/jwks'])(
+    'answers HEAD and OPTIONS for %s, and lets nobody write it',
+    async (path) => {
+      const whole = await stage.ask({ path })
+      const head = await stage.ask({ path, method: 'HEAD' })
+      expect(head).toMatchObject({ status: 200, text: '', headers: { 'content-type': whole.headers['content-type'] } })
+      const options = await stage.ask({ path, method: 'OPTIONS' })
+      expect(options).toMatchObject({ status: 204, text: '', headers: { allow: 'GET, HEAD, OPTIONS' } })
+      const written = await stage.ask({ path, method: 'PUT', body: 'x' })
+      expect(written).toMatchObject({ status: 405, headers: { allow: 'GET, HEAD, OPTIONS' } })
+      expect(written.json['code']).toBe('CLI110')
+    },
+  )
 
   test('describes each resource where RFC 9728 looks for it', async () => {
     const answer = await stage.ask({ path: `${WELL_KNOWN}/r/tasks` })
@@ -35,7 +77,7 @@ describe('a gateway with a token endpoint', () => {
     expect(answer.json).toEqual({
       resource: `${stage.gateway.url}/r/tasks`,
       authorization_servers: [stage.world.corp.issuer, stage.world.partner.issuer, `${stage.world.closedOrigin}/lost`],
-      scopes_supported: ['read', 'write'],
+      scopes_supported: ['openid', 'read', 'write'],
       bearer_methods_supported: ['header'],
       resource_name: 'tasks',
     })

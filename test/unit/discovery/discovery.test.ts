@@ -16,17 +16,39 @@ async function document(world: World, path: string): Promise<Json> {
 const SERVER = '/.well-known/oauth-authorization-server'
 const RESOURCE = '/.well-known/oauth-protected-resource'
 
+const OPENID = '/.well-known/openid-configuration'
+const AUTHORIZE = '/authorize?response_type=code&client_id=evil&redirect_uri=https%3A%2F%2Fevil.test%2Fcb&state=canary'
+
 describe('our metadata as an authorization server (RFC 8414)', () => {
-  test('says what the token endpoint can do, and nothing else', async () => {
-    const known = {
-      issuer: NAMES.gateway,
-      token_endpoint: `${NAMES.gateway}/token`,
-      grant_types_supported: ['urn:ietf:params:oauth:grant-type:token-exchange'],
-      token_endpoint_auth_methods_supported: ['client_secret_basic'],
-    }
+  const known = {
+    issuer: NAMES.gateway,
+    authorization_endpoint: `${NAMES.gateway}/authorize`,
+    token_endpoint: `${NAMES.gateway}/token`,
+    response_types_supported: ['code'],
+    code_challenge_methods_supported: ['S256'],
+    grant_types_supported: ['urn:ietf:params:oauth:grant-type:token-exchange'],
+    token_endpoint_auth_methods_supported: ['client_secret_basic'],
+  }
+
+  test('says what the token endpoint can do, and what clients in the field insist on', async () => {
+    expect(await document(createWorld(), SERVER)).toEqual(known)
+  })
+
+  test('stands under its OpenID name with what is required there, and the key set it names can be had', async () => {
     const world = createWorld()
-    expect(await document(world, SERVER)).toEqual(known)
-    expect(await document(world, '/.well-known/openid-configuration')).toEqual(known)
+    expect(await document(world, OPENID)).toEqual({
+      ...known,
+      jwks_uri: `${NAMES.gateway}/jwks`,
+      subject_types_supported: ['public'],
+      id_token_signing_alg_values_supported: ['RS256'],
+    })
+    expect(await document(world, '/jwks')).toEqual({ keys: [] })
+  })
+
+  test('lists no grant type that would lead to the authorization endpoint, and no scopes', async () => {
+    const { grant_types_supported: grants, ...others } = await document(createWorld(), SERVER)
+    expect(grants).toHaveLength(1)
+    expect(others).not.toHaveProperty('scopes_supported')
   })
 
   test('lists each method and each algorithm once', async () => {
@@ -53,8 +75,7 @@ describe('our metadata as an authorization server (RFC 8414)', () => {
 
   test('does not exist where no client can use the token endpoint, and neither does that', async () => {
     const world = createWorld({ clients: { 'browser-app': { subject_tokens: ['corp/web'] } }, rules: [] })
-    for (const path of [SERVER, '/.well-known/openid-configuration', '/token'])
-      expect((await get(world, path)).status).toBe(404)
+    for (const path of [SERVER, OPENID, '/token', '/jwks', AUTHORIZE]) expect((await get(world, path)).status).toBe(404)
     expect((await get(world, '/token', { method: 'POST', body: 'a=b' })).status).toBe(404)
   })
 })
@@ -64,7 +85,7 @@ describe('the metadata of a resource (RFC 9728)', () => {
     expect(await document(createWorld(), `${RESOURCE}/r/tasks`)).toEqual({
       resource: `${NAMES.gateway}/r/tasks`,
       authorization_servers: [NAMES.idp],
-      scopes_supported: ['tasks.read', 'tasks.write'],
+      scopes_supported: ['openid', 'tasks.read', 'tasks.write'],
       bearer_methods_supported: ['header'],
       resource_name: 'tasks',
     })
@@ -85,6 +106,13 @@ describe('the metadata of a resource (RFC 9728)', () => {
       `${RESOURCE}/r/tasks`,
     )
     expect(Object.keys(metadata).toSorted()).toEqual(['bearer_methods_supported', 'resource', 'resource_name'])
+  })
+
+  test('asks for `openid` alone where the resource has no scopes, and once where it is one of them', async () => {
+    for (const scopes of [[], ['openid']]) {
+      const world = createWorld({ resources: { tasks: { ...RESOURCES.tasks, scopes } }, rules: [] })
+      expect(await document(world, `${RESOURCE}/r/tasks`)).toMatchObject({ scopes_supported: ['openid'] })
+    }
   })
 
   test('does not betray the upstream or its authorization server', async () => {
@@ -112,13 +140,58 @@ describe('what anybody may know', () => {
     }
   })
 
-  test('is read, not written', async () => {
-    const world = createWorld()
-    for (const path of [SERVER, `${RESOURCE}/r/tasks`, '/errors/CLI100']) {
-      expect((await get(world, path, { method: 'POST', body: 'x' })).status).toBe(404)
+  test.each([SERVER, OPENID, '/jwks', `${RESOURCE}/r/tasks`, `https://notes.gw.test${RESOURCE}`, '/errors/CLI100'])(
+    'is read, not written: %s',
+    async (path) => {
+      const world = createWorld()
+      const whole = await get(world, path)
       const head = await get(world, path, { method: 'HEAD' })
       expect([head.status, await head.text()]).toEqual([200, ''])
+      expect([...head.headers]).toEqual([...whole.headers])
+
+      const options = await get(world, path, { method: 'OPTIONS' })
+      expect([options.status, await options.text()]).toEqual([204, ''])
+      expect(options.headers.get('allow')).toBe('GET, HEAD, OPTIONS')
+      for (const method of ['POST', 'PUT', 'DELETE', 'QUERY']) {
+        const written = await get(world, path, { method, body: 'x' })
+        expect([written.status, written.headers.get('allow')]).toEqual([405, 'GET, HEAD, OPTIONS'])
+        expect(await written.json()).toMatchObject({ code: 'CLI110' })
+      }
+      expect([world.seen(), world.sink.events]).toEqual([[], []])
+    },
+  )
+
+  test('is open to no other origin while no origin is configured', async () => {
+    for (const path of [SERVER, `${RESOURCE}/r/tasks`]) {
+      const { headers } = await get(createWorld(), path, { headers: { origin: 'https://app.test' } })
+      expect([...headers.keys()].filter((name) => name.startsWith('access-control') || name === 'vary')).toEqual([])
     }
+  })
+})
+
+describe('the authorization endpoint', () => {
+  test.each(['GET', 'HEAD', 'POST', 'OPTIONS'])(
+    'tells whoever is sent there by %s that nobody signs in here',
+    async (method) => {
+      const world = createWorld()
+      const response = await get(world, AUTHORIZE, { method, ...(method === 'POST' ? { body: 'state=canary' } : {}) })
+      expect([response.status, response.headers.get('content-type')]).toEqual([400, 'text/plain; charset=utf-8'])
+      expect(response.headers.get('proxy-status')).toBe('jagway; error=http_request_denied; details="CLI130"')
+      const text = await response.text()
+      if (method !== 'HEAD')
+        expect(text).toMatch(/^CLI130: nobody signs in here\. .+\n\n.+\/errors\/CLI130\nreq_[0-9a-f]{32}\n$/)
+      expect([world.seen(), world.sink.events, world.strays]).toEqual([[], [], []])
+    },
+  )
+
+  test('sends nobody anywhere and repeats nothing', async () => {
+    const { headers, text } = await get(createWorld(), `${AUTHORIZE}&prompt=%3Cscript%3E`).then(async (response) => ({
+      headers: response.headers,
+      text: await response.text(),
+    }))
+    for (const name of ['location', 'refresh', 'set-cookie']) expect(headers.has(name)).toBe(false)
+    expect(text + JSON.stringify([...headers])).not.toMatch(/evil|canary|script/)
+    expect(headers.get('content-security-policy')).toContain("frame-ancestors 'none'")
   })
 })
 

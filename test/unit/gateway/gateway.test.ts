@@ -215,9 +215,7 @@ describe('a request that may not pass', () => {
   test('hears where to look for tokens (RFC 9728 section 5.1)', async () => {
     const metadata = `${NAMES.gateway}/.well-known/oauth-protected-resource/r/tasks`
     const { headers } = await send(createWorld(), '/todos', tokenless)
-    expect(headers.get('www-authenticate')).toBe(
-      `Bearer scope="tasks.read tasks.write", resource_metadata="${metadata}"`,
-    )
+    expect(headers.get('www-authenticate')).toBe(`Bearer scope="openid", resource_metadata="${metadata}"`)
   })
 })
 

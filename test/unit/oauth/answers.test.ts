@@ -41,12 +41,12 @@ describe('toProblem()', () => {
     expect(challenge).toMatch(/^Bearer /)
     expect(challenge?.endsWith(`resource_metadata="${RESOURCE.metadataUrl}"`)).toBe(true)
     expect(challenge?.includes('error=')).toBe(kind !== 'bare')
-    return expect(challenge?.includes('scope="a b"')).toBe(kind === 'bare' || kind === 'insufficient_scope')
+    return expect(challenge).toContain(kind === 'insufficient_scope' ? ' scope="a b",' : ' scope="openid",')
   })
 
-  test('says nothing of a missing token but where to look (RFC 6750 section 3.1)', () => {
+  test('says nothing of a missing token but where to look and what to ask for there (RFC 6750 section 3.1)', () => {
     expect(toProblem({ code: 'TOK100' }, CONTEXT, RESOURCE).headers.get('www-authenticate')).toBe(
-      `Bearer scope="a b", resource_metadata="${RESOURCE.metadataUrl}"`,
+      `Bearer scope="openid", resource_metadata="${RESOURCE.metadataUrl}"`,
     )
   })
 
