@@ -13,6 +13,7 @@ import {
   toServerMetadata,
 } from './discovery/discovery.ts'
 import { createRoutes, type Gateway, type Route } from './gateway/gateway.ts'
+import { createCors } from './lib/cors.ts'
 import { err, type Result } from './lib/result.ts'
 import { createTraceContext, type TraceContext } from './lib/trace-context.ts'
 import { toAdminProblem, toPage, toProblem, toTokenError, type AnswerContext } from './oauth/answers.ts'
@@ -36,6 +37,7 @@ export type App = (request: Request, access?: AccessSession) => Promise<Response
 export function createApp(ports: AppPorts): App {
   const { config } = ports
   const routes = createRoutes(config.resources.values())
+  const cors = createCors(config.cors?.origins)
   const app = new Hono<{ Bindings: { readonly access: AccessSession | undefined } }>()
   const publish = (path: string, document: () => Response): void => {
     app.all(path, (c) => answerDocument(config, c.req.method, document))
@@ -45,6 +47,15 @@ export function createApp(ports: AppPorts): App {
   if (config.admin !== undefined && admin !== undefined) {
     app.all('/admin/api/*', (c) => answerAdmin(ports, admin, c.req.raw, c.env.access))
   }
+  app.all('/admin/*', (c) => c.notFound())
+  // What stands before this line is never open to other origins, whatever is configured.
+  app.use(async (c, next) => {
+    const answer = await cors(c.req.raw, async () => {
+      await next()
+      return c.res
+    })
+    if (!c.finalized) c.res = answer
+  })
   for (const resource of config.resources.values()) {
     const { proxy } = resource
     // Metadata of a resource with a host of its own stands on that host, see below.
@@ -70,12 +81,12 @@ export function createApp(ports: AppPorts): App {
     const hosted = routes.byHost(request.url)
     if (hosted !== undefined && hosted.rest === new URL(hosted.proxy.metadataUrl).pathname) {
       const document = () => toResourceMetadata(config, hosted.resource, hosted.proxy)
-      return answerDocument(config, request.method, document)
+      return cors(request, () => answerDocument(config, request.method, document))
     }
     // Resources first: they are most of the traffic, and the configuration takes no prefix that is ours.
     const route = hosted ?? routes.byPath(request.url)
     if (route === undefined) return app.fetch(request, { access })
-    return answerResource(ports, request, route)
+    return cors(request, () => answerResource(ports, request, route))
   }
   // Whatever is caught here is a fault outside of a decision; inside, it is caught where the event is written.
   return (request, access) => dispatch(request, access).catch(() => fault(config))

@@ -45,6 +45,8 @@ export interface Config {
   readonly quota: { readonly limit: number; readonly warnAt: number } | undefined
   /** Undefined: there is no administration at all. */
   readonly admin: AdminAccess | undefined
+  /** Whose pages may call us from a browser; undefined: nobody's. */
+  readonly cors: { readonly origins: ReadonlySet<string> } | undefined
   readonly audit: { readonly sinks: readonly 'console'[] }
   /** Every secret that must be present, sorted, each once. */
   readonly secretNames: readonly SecretName[]
@@ -81,7 +83,7 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
   if (placed.length > 0 || settings === undefined || publicUrl === undefined) {
     return err(inOrder(placed))
   }
-  const { cache, revocation, quota, audit } = settings
+  const { cache, revocation, quota, cors, audit } = settings
   return ok({
     publicUrl,
     ...links,
@@ -94,6 +96,7 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
     revocation: { maxStalenessSeconds: revocation.max_staleness },
     quota: quota && { limit: quota.id_jags_per_user_resource_month, warnAt: quota.warn_at },
     admin,
+    cors: cors && { origins: new Set(cors.origins) },
     audit: { sinks: audit.sinks },
     secretNames: [...new Set([...cache.sealing_keys, ...secretsOf(links)])].toSorted(),
   })

@@ -17,6 +17,9 @@ export interface Links extends LinkedIdps {
 /** Everything that could be linked. It is a configuration only if nothing was reported. */
 export function link(linker: Linker): Links {
   checkReach(linker, linker.draft.publicUrl, ['public_url'])
+  linker.draft.settings?.cors?.origins.forEach((origin, index) =>
+    checkReach(linker, origin, ['cors', 'origins', index]),
+  )
   return { ...linkIdps(linker), clients: linkClients(linker), resources: linkResources(linker) }
 }
 

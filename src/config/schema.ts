@@ -22,7 +22,7 @@ import {
   text,
 } from './parts.ts'
 import { PROFILES } from './profiles.ts'
-import { endpointFault, issuerFault, originFault, resourceFault, upstreamFault } from './urls.ts'
+import { endpointFault, issuerFault, originFault, pageOriginFault, resourceFault, upstreamFault } from './urls.ts'
 
 /** RFC 7517 section 5. Members that we do not know are allowed there, and so they are here. */
 const keySetSchema = v.looseObject(
@@ -226,6 +226,9 @@ const adminSchema = object({
   id_token: v.exactOptional(object({ view: v.optional(adminsSchema, {}), revoke: v.optional(adminsSchema, {}) })),
 })
 
+/** Pages of these origins may call us from a browser. */
+const corsSchema = object({ origins: someOf(address(pageOriginFault)) })
+
 export const configSchema = object({
   $schema: v.exactOptional(v.string()),
   version: v.literal(1, say('CFG104', 'version 1 is the only one there is')),
@@ -238,6 +241,7 @@ export const configSchema = object({
   revocation: v.optional(revocationSchema, {}),
   quota: v.exactOptional(quotaSchema),
   admin: v.exactOptional(adminSchema),
+  cors: v.exactOptional(corsSchema),
   audit: v.optional(object({ sinks: v.optional(someOf(oneOf(['console'])), ['console']) }), {}),
 })
 

@@ -27,7 +27,7 @@ export interface Draft {
   readonly resources: Entries<ResourceEntry>
   readonly rules: readonly (RuleEntry | undefined)[]
   /** The sections without entries by name; only of a file that has its shape throughout. */
-  readonly settings: Pick<ConfigFile, 'cache' | 'revocation' | 'quota' | 'admin' | 'audit'> | undefined
+  readonly settings: Pick<ConfigFile, 'cache' | 'revocation' | 'quota' | 'admin' | 'cors' | 'audit'> | undefined
 }
 
 export interface Shape {

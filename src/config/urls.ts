@@ -59,6 +59,13 @@ export function originFault(text: string): AddressFault {
     : `an origin alone is expected here, without a path or a slash at its end: ${origin}`
 }
 
+/** The origin of pages (Fetch standard), exactly as a browser sends it. One that has a `*` would match nobody. */
+export function pageOriginFault(text: string): AddressFault {
+  return text === 'null' || text.includes('*')
+    ? 'each origin is written out, such as https://app.example; there is no pattern and no word for several'
+    : originFault(text)
+}
+
 /** Whether a `public_url` says by itself that this is a local run: plain http to this machine. */
 export function isLoopbackHttp(text: string): boolean {
   return originFault(text) === undefined && text.startsWith('http://') && reachFault(text, true) === undefined

@@ -54,8 +54,10 @@ export function toUpstreamHeaders({ headers }: Request, proxy: Proxy, upgrade: b
 const RESPONSE_HEADERS_DROPPED = [
   'access-control-allow-credentials',
   'access-control-allow-headers',
+  'access-control-allow-local-network',
   'access-control-allow-methods',
   'access-control-allow-origin',
+  'access-control-allow-private-network',
   'access-control-expose-headers',
   'access-control-max-age',
   'alt-svc',
@@ -79,6 +81,7 @@ const RESPONSE_HEADERS_DROPPED = [
   'speculation-rules',
   'strict-transport-security',
   'surrogate-control',
+  'timing-allow-origin',
   'trailer',
   'www-authenticate',
   'x-accel-redirect',

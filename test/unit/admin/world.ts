@@ -49,9 +49,10 @@ export interface WorldOptions {
   readonly admin?: object | null
   readonly maxStaleness?: string
   readonly quota?: object
+  readonly cors?: object
 }
 
-function configOf({ admin = ADMIN, maxStaleness = '10s', quota }: WorldOptions): Config {
+function configOf({ admin = ADMIN, maxStaleness = '10s', quota, cors }: WorldOptions): Config {
   const auth = { method: 'client_secret_basic', secret: { secret: 'AT_RAS' } }
   const idJag = (name: string) => ({
     kind: 'id-jag',
@@ -77,6 +78,7 @@ function configOf({ admin = ADMIN, maxStaleness = '10s', quota }: WorldOptions):
     policy: { rules: [{ id: 'all', effect: 'allow' }] },
     revocation: { max_staleness: maxStaleness },
     ...(quota === undefined ? {} : { quota }),
+    ...(cors === undefined ? {} : { cors }),
     ...(admin === null ? {} : { admin }),
   }
   const parsed = parseConfig(JSON.stringify(file), { fileName: 'jagway.jsonc', local: false })

@@ -150,6 +150,7 @@ export interface WorldOptions {
   /** `0s` unless told otherwise: what is revoked is known to the next request. */
   readonly maxStaleness?: string
   readonly quota?: Json
+  readonly cors?: Json
   readonly sinks?: readonly AuditSink[]
 }
 
@@ -332,6 +333,7 @@ function configOf({
   cache = {},
   maxStaleness = '0s',
   quota,
+  cors,
 }: WorldOptions): Config {
   const text = JSON.stringify({
     version: 1,
@@ -343,6 +345,7 @@ function configOf({
     cache,
     revocation: { max_staleness: maxStaleness },
     ...(quota === undefined ? {} : { quota }),
+    ...(cors === undefined ? {} : { cors }),
   })
   const config = parseConfig(text, { fileName: 'world.jsonc', local: false })
   if (!config.ok) throw new Error(renderProblems(text, config.error))
