@@ -14,6 +14,7 @@ import { parseConfig, renderProblems, type Config } from '../src/config/config.t
 import { createCredentials, createKeyRing, createTokenWork } from '../src/credentials/credentials.ts'
 import { createGateway } from '../src/gateway/gateway.ts'
 import { createIdentity } from '../src/identity/identity.ts'
+import { createLimits } from '../src/limits/limits.ts'
 import { createDiscovery } from '../src/oauth/metadata.ts'
 import { Secret } from '../src/lib/secret.ts'
 import {
@@ -187,7 +188,9 @@ function createGround(config: Config, clock: ReturnType<typeof createManualClock
         newRing(),
         config.cache.maxTtlSeconds,
       )
-      const doors = { identity, policy, revocations, credentials, clock }
+      // No client here has a limit.
+      const limits = createLimits(config, { take: async () => true })
+      const doors = { identity, limits, policy, revocations, credentials, clock }
       const gateway = createGateway({ ...doors, fetch: (url, init) => fetch(new Request(url, init)) })
       const token = createTokenEndpoint({ ...doors, config })
       return createApp({ config, clock, gateway, token, sinks: [{ write: () => undefined }] })

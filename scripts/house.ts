@@ -13,7 +13,7 @@ export type Report = { readonly problems: readonly Problem[]; readonly casts: nu
 const FLOORS: readonly (readonly string[])[] = [
   ['model.ts', 'audit-event.ts', 'ports.ts', 'refusal.ts', 'refusal-catalogue.ts', 'lib'],
   ['oauth', 'config'],
-  ['identity', 'revocation'],
+  ['identity', 'revocation', 'limits'],
   ['policy'],
   ['issuer', 'audit'],
   ['credentials'],

@@ -29,6 +29,8 @@ export interface AuditEvent {
   readonly cache?: CredentialOrigin
   /** ID-JAGs obtained this month for this user and resource; only where one was obtained. */
   readonly quota?: { readonly used: number; readonly limit: number; readonly warning: boolean }
+  /** A rate limit was not looked at: the platform's counter did not answer. */
+  readonly uncounted?: true
   /** Of an event of the administration: who did what to whom. */
   readonly admin?: AdminRecord
   readonly ms: {

@@ -126,6 +126,15 @@ export interface CallingClient {
   readonly subjectTokens: ReadonlySet<string>
   /** Undefined: has no authentication of its own and cannot use the token endpoint. */
   readonly auth: InboundAuth | undefined
+  readonly rateLimit: RateLimit | undefined
+}
+
+/** A counter that the platform keeps: so many requests in a period. Each location of the network counts for itself, roughly. */
+export interface RateLimit {
+  /** The binding of the Worker. */
+  readonly binding: string
+  readonly limit: number
+  readonly periodSeconds: 10 | 60
 }
 
 /** Our registration at a Resource Authorization Server. */

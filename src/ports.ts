@@ -172,6 +172,15 @@ export interface ReplayGuard {
   claim(value: string, until: NumericDate): Promise<boolean>
 }
 
+/**
+ * Counters of requests, as the platform's rate limiting binding has them: limit and period belong to the binding, every
+ * location of the network counts for itself, and roughly. May throw.
+ */
+export interface RateLimiter {
+  /** Counts one request under a key; false: there were too many in this period. */
+  take(binding: string, key: string): Promise<boolean>
+}
+
 /** Worker secrets by name. Their presence is checked at start. */
 export type Secrets = (name: SecretName) => Promise<Secret>
 

@@ -26,6 +26,7 @@ export type RefusalKind =
   | 'unavailable'
   | 'timeout'
   | 'upstream_failed'
+  | 'rate_limited'
   | 'too_large'
   | 'media_type'
   | 'fault'
@@ -312,6 +313,12 @@ export const CATALOGUE = {
     kind: 'denied',
     says: 'the ID-JAG quota of this user for {name} is used up for this month',
     fix: 'An administrator can raise id_jags_per_user_resource_month; the quota starts anew with the month (UTC).',
+  },
+
+  LIM202: {
+    kind: 'rate_limited',
+    says: 'this client sends too many requests',
+    fix: 'Wait as long as the Retry-After header says; an administrator can raise rate_limit of this client.',
   },
 
   ADM100: {

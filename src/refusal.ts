@@ -98,6 +98,8 @@ export function toResourceVoice(code: RefusalCode): ResourceVoice {
     case 'unsupported_grant_type':
     case 'ambiguous_path':
       return { status: 400, challenge: 'none' }
+    case 'rate_limited':
+      return { status: 429, challenge: 'none' }
     case 'too_large':
       return { status: 413, challenge: 'none' }
     case 'media_type':
@@ -150,6 +152,10 @@ export function toTokenVoice(code: RefusalCode): TokenVoice {
       return { status: 400, error: 'invalid_request' }
     case 'too_large':
       return { status: 413, error: 'invalid_request' }
+    // RFC 6585 section 4. `slow_down` (RFC 8628 section 3.5) is for who polls and has been told an interval; what its
+    // clients do with it is not to wait. This word says what is the case, and nothing is wrong with any credential.
+    case 'rate_limited':
+      return { status: 429, error: 'temporarily_unavailable' }
     case 'unsupported_grant_type':
       return { status: 400, error: 'unsupported_grant_type' }
     case 'unknown_target':

@@ -8,12 +8,14 @@ import { ConfigError, parseConfig } from './config/config.ts'
 import { createCredentials, createCutter, createKeyRing, createTokenWork } from './credentials/credentials.ts'
 import { createGateway } from './gateway/gateway.ts'
 import { createIdentity } from './identity/identity.ts'
+import { createLimits } from './limits/limits.ts'
 import { createDiscovery } from './oauth/metadata.ts'
 import {
   createBackground,
   createConsoleSink,
   createFetch,
   createLocalFlight,
+  createRateLimiter,
   createRegistry,
   createForward,
   createReplayGuard,
@@ -22,6 +24,7 @@ import {
   createSingleFlight,
   createTokenStore,
   flightClass,
+  missingLimiters,
   missingSecrets,
   systemClock,
   weakSealingKeys,
@@ -42,6 +45,9 @@ const config = parsed.value
 
 const missing = missingSecrets(env, config.secretNames)
 if (missing.length > 0) throw new Error(`secrets that jagway.jsonc names are not set: ${missing.join(', ')}`)
+const uncounted = missingLimiters(env, config.rateLimits.keys())
+if (uncounted.length > 0)
+  throw new Error(`rate limits that jagway.jsonc names are not bound in wrangler.toml: ${uncounted.join(', ')}`)
 const weak = weakSealingKeys(env, config.cache.sealingKeys)
 if (weak.length > 0) throw new Error(`sealing keys that are too short, 32 random bytes are meant: ${weak.join(', ')}`)
 
@@ -75,7 +81,8 @@ const credentials = createCredentials({ store, clock, background, flight }, ring
 
 const cutter = createCutter(config, { flight, store, fetch, secrets, discovery }, ring)
 
-const doors = { identity, policy, revocations, credentials, clock }
+const limits = createLimits(config, createRateLimiter(env))
+const doors = { identity, limits, policy, revocations, credentials, clock }
 const app = createApp({
   config,
   clock,

@@ -22,6 +22,8 @@ export interface Facts {
   readonly traceId: string
   readonly method: string
   client?: AuthenticatedClient
+  /** The counter of a rate limit did not answer; the request went on. */
+  uncounted?: true
   assertion?: VerifiedAssertion
   resource?: Resource
   asked?: readonly ScopeToken[]
@@ -69,6 +71,7 @@ export function toEvent(facts: Facts, ending: Ending): AuditEvent {
     ...about(facts, refusal),
     http: { method: facts.method, status: ending.status },
     ...credentialOf(facts, ending.now),
+    ...(facts.uncounted === undefined ? {} : { uncounted: true }),
     ...(facts.admin === undefined ? {} : { admin: recordOf(facts.admin) }),
     ms: {
       total: Math.round(ending.totalMs),

@@ -5,7 +5,7 @@ import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import type { Json, Miniflare, MiniflareOptions } from 'miniflare'
-import { parseConfig, renderProblems } from '../config/config.ts'
+import { parseConfig, renderProblems, type Config } from '../config/config.ts'
 import { workerBundle } from './bundle.ts'
 
 export type ConfigSource = {
@@ -85,7 +85,7 @@ export async function launchGateway(options: LaunchOptions): Promise<RunningGate
     const { config, secrets } = current
     const text = typeof config.text === 'string' ? config.text : config.text(url)
     const bindings: Record<string, Json> = { [SEALING_KEY]: sealing, ...secrets }
-    checkConfiguration(text, config.fileName, bindings)
+    const { rateLimits } = checkConfiguration(text, config.fileName, bindings)
     const modules: { type: 'ESModule' | 'Text'; path: string; contents: string }[] = [
       { type: 'ESModule', path: 'worker.mjs', contents: await workerBundle() },
       { type: 'Text', path: 'jagway.jsonc', contents: text },
@@ -113,6 +113,12 @@ export async function launchGateway(options: LaunchOptions): Promise<RunningGate
         modules,
         bindings,
         kvNamespaces: { TOKENS: 'tokens' },
+        ratelimits: Object.fromEntries(
+          [...rateLimits.values()].map(({ binding, limit, periodSeconds }) => [
+            binding,
+            { namespace_id: binding, simple: { limit, period: periodSeconds } },
+          ]),
+        ),
         durableObjects: Object.fromEntries(
           Object.entries(OBJECTS).map(([binding, className]) => [
             binding,
@@ -161,12 +167,13 @@ export async function launchGateway(options: LaunchOptions): Promise<RunningGate
  * Parses the configuration before workerd starts. The Worker parses it again in its global scope, so nothing rests on
  * this: it only makes the answer to a mistake faster and cleaner.
  */
-function checkConfiguration(text: string, fileName: string, secrets: Readonly<Record<string, unknown>>): void {
+function checkConfiguration(text: string, fileName: string, secrets: Readonly<Record<string, unknown>>): Config {
   const parsed = parseConfig(text, { fileName, local: true })
   if (!parsed.ok) throw new LaunchError('configuration', renderProblems(text, parsed.error))
   const missing = parsed.value.secretNames.filter((name) => !Object.hasOwn(secrets, name))
   if (missing.length > 0)
     throw new LaunchError('configuration', `${fileName} names secrets that have no value here: ${missing.join(', ')}`)
+  return parsed.value
 }
 
 /** Holds lines back while a Worker starts: what a Worker that failed to start has said is in the error already. */

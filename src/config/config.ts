@@ -2,9 +2,10 @@
 // Worker's global scope, so that a wrong file fails the start or the upload and never a request; and in the CLI.
 import { err, ok, type Result } from '../lib/result.ts'
 import { isObject } from '../lib/strict-json.ts'
-import type { AdminAccess, CallingClient, Idp, OutboundAuth, Resource, Rule, SecretName } from '../model.ts'
+import type { AdminAccess, CallingClient, Idp, OutboundAuth, RateLimit, Resource, Rule, SecretName } from '../model.ts'
 import { renderProblems } from './frame.ts'
 import { linkAdmin } from './link-admin.ts'
+import { linkLimits } from './link-limits.ts'
 import { linkRules } from './link-rules.ts'
 import { link } from './link.ts'
 import { findWarnings } from './lint.ts'
@@ -48,6 +49,8 @@ export interface Config {
   /** Whose pages may call us from a browser; undefined: nobody's. */
   readonly cors: { readonly origins: ReadonlySet<string> } | undefined
   readonly audit: { readonly sinks: readonly 'console'[] }
+  /** Every counter of requests that must be bound, by its binding. */
+  readonly rateLimits: ReadonlyMap<string, RateLimit>
   /** Every secret that must be present, sorted, each once. */
   readonly secretNames: readonly SecretName[]
 }
@@ -79,6 +82,12 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
   const rules = linkRules(linker)
   const admin = linkAdmin(linker)
   const { settings, publicUrl } = draft
+  const secretNames = [...new Set([...(settings?.cache.sealing_keys ?? []), ...secretsOf(links)])].toSorted()
+  const limited = [...links.clients.values()].map(({ name, rateLimit }) => ({
+    limit: rateLimit,
+    path: ['clients', name, 'rate_limit'],
+  }))
+  const rateLimits = linkLimits(linker, limited, secretNames)
   const placed = [...problems, ...all.map((finding) => place(source, finding))]
   if (placed.length > 0 || settings === undefined || publicUrl === undefined) {
     return err(inOrder(placed))
@@ -98,7 +107,8 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
     admin,
     cors: cors && { origins: new Set(cors.origins) },
     audit: { sinks: audit.sinks },
-    secretNames: [...new Set([...cache.sealing_keys, ...secretsOf(links)])].toSorted(),
+    rateLimits,
+    secretNames,
   })
 }
 

@@ -35,7 +35,7 @@ function linkClient(linker: Linker, name: string, entry: ClientEntry): CallingCl
   const path = ['clients', name]
   entry.subject_tokens.forEach((ref, index) => checkTokenRef(linker, ref, [...path, 'subject_tokens', index]))
   const auth = entry.auth && linkInboundAuth(linker, entry.auth, [...path, 'auth'])
-  return { name, subjectTokens: new Set(entry.subject_tokens), auth }
+  return { name, subjectTokens: new Set(entry.subject_tokens), auth, rateLimit: entry.rate_limit }
 }
 
 function linkInboundAuth(linker: Linker, entry: InboundAuthEntry, path: ConfigPath): InboundAuth | undefined {

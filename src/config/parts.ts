@@ -178,6 +178,26 @@ function isSecretName(written: string): written is SecretName {
   return SECRET_NAME.test(written)
 }
 
+const PERIODS = { '10s': 10, '60s': 60 } as const
+
+/** A counter of the platform, by the name of its binding. It knows no other periods. */
+export const rateLimit = v.pipe(
+  object({
+    binding: v.pipe(
+      v.string(STRING_EXPECTED),
+      v.regex(SECRET_NAME, say('CFG105', 'the name of a binding is expected here: A-Z, 0-9 and _ only, at most 64')),
+      v.check((written) => !TAKEN.has(written), say('CFG105', 'this is the name of another binding of the Worker')),
+    ),
+    limit: v.pipe(
+      v.number(say('CFG104', 'a number is expected here')),
+      v.integer(say('CFG104', 'a whole number is expected here')),
+      v.minValue(1, say('CFG104', 'at least 1')),
+    ),
+    period: oneOf(['10s', '60s']),
+  }),
+  v.transform(({ binding, limit, period }) => ({ binding, limit, periodSeconds: PERIODS[period] })),
+)
+
 /** RFC 6749 section 2.2 and appendix A.1. */
 const CLIENT_ID = /^[\x20-\x7E]{1,512}$/
 

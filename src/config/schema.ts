@@ -14,6 +14,7 @@ import {
   named,
   object,
   oneOf,
+  rateLimit,
   say,
   scope,
   secret,
@@ -110,6 +111,7 @@ export const idpSchema = object({
 export const clientSchema = object({
   subject_tokens: someOf(text),
   auth: v.exactOptional(inboundAuthSchema),
+  rate_limit: v.exactOptional(rateLimit),
 })
 
 const rasClientSchema = object({ id: clientId, auth: outboundAuthSchema })

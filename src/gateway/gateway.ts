@@ -8,6 +8,7 @@ import { err, ok, type Result } from '../lib/result.ts'
 import { UNFORWARDED_METHODS } from '../lib/http-methods.ts'
 import { parseStrictPath } from '../lib/strict-path.ts'
 import type { TraceContext } from '../lib/trace-context.ts'
+import type { Limits } from '../limits/limits.ts'
 import type { Action, Credential, Permit, Resource, VerifiedAssertion } from '../model.ts'
 import { parseWwwAuthenticate, toWwwAuthenticate } from '../oauth/challenge.ts'
 import type { Policy } from '../policy/policy.ts'
@@ -22,6 +23,7 @@ export { createRoutes, type Route, type Routes } from './routes.ts'
 
 export interface GatewayPorts {
   readonly identity: Identity
+  readonly limits: Limits
   readonly policy: Policy
   readonly revocations: Revocations
   readonly credentials: Credentials
@@ -53,6 +55,12 @@ async function handle(
   const assertion = await ports.identity.verifyAtEdge(request.headers.get('authorization') ?? undefined)
   if (!assertion.ok) return assertion
   facts.assertion = assertion.value
+  const counting = ports.limits.ofClient(assertion.value.caller, assertion.value.principal)
+  if (counting !== undefined) {
+    const counted = await counting
+    if (!counted.ok) return counted
+    if (counted.value === 'unknown') facts.uncounted = true
+  }
 
   const question: Question = {
     assertion: assertion.value,

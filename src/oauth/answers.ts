@@ -129,6 +129,7 @@ function toProxyError(kind: RefusalKind): string {
     case 'target_refused':
     case 'scope_refused':
     case 'step_up':
+    case 'rate_limited':
     case 'too_large':
     case 'media_type':
       return 'http_request_denied'

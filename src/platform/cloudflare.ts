@@ -10,6 +10,7 @@ import type {
   Fetch,
   Forward,
   Landing,
+  RateLimiter,
   Registry,
   ReplayGuard,
   RevocationLog,
@@ -47,6 +48,8 @@ const REPLAY_TIMEOUT_MS = 3000
 const REVOCATIONS_TIMEOUT_MS = 1000
 const REGISTRY_TIMEOUT_MS = 2000
 const SECRET_TIMEOUT_MS = 1000
+/** The counter is on the same machine; one that has to be waited for is out of order. */
+const LIMITER_TIMEOUT_MS = 250
 
 /** The part of a KV binding that is used. */
 export interface KvBinding {
@@ -240,6 +243,26 @@ export function weakSealingKeys(env: Bindings, names: readonly SecretName[]): st
 export function missingSecrets(env: Bindings, names: Iterable<SecretName>): string[] {
   const isThere = (value: unknown): boolean => isStoreBinding(value) || (typeof value === 'string' && value !== '')
   return [...new Set(names)].filter((name) => !isThere(env[name]))
+}
+
+export function createRateLimiter(env: Bindings): RateLimiter {
+  return {
+    async take(binding, key) {
+      const limiter = env[binding]
+      if (!isLimiterBinding(limiter)) throw new Error(`the rate limit ${binding} is not bound`)
+      const { success } = await within(limiter.limit({ key }), LIMITER_TIMEOUT_MS, 'the rate limiter')
+      return success
+    },
+  }
+}
+
+/** The names under which no counter is bound here. */
+export function missingLimiters(env: Bindings, names: Iterable<string>): string[] {
+  return [...names].filter((name) => !isLimiterBinding(env[name]))
+}
+
+function isLimiterBinding(value: unknown): value is RateLimit {
+  return typeof value === 'object' && value !== null && 'limit' in value && typeof value.limit === 'function'
 }
 
 function isStoreBinding(value: unknown): value is { get(): Promise<unknown> } {

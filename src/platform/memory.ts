@@ -1,9 +1,19 @@
 // The ground for tests and laptops, in memory. It keeps the platform's limits, the unpleasant ones above all: KV's cached
 // misses, its slow visibility and its floor are what the simulator of wrangler leaves out.
-import { sha256 } from '../lib/digest.ts'
+import { encodeFields, sha256 } from '../lib/digest.ts'
 import { numericDate, type NumericDate } from '../lib/numeric-date.ts'
 import type { AuditEvent } from '../audit-event.ts'
-import type { AuditSink, Background, Clock, ReplayGuard, SingleFlight, TokenStore, TokenWork } from '../ports.ts'
+import type { RateLimit } from '../model.ts'
+import type {
+  AuditSink,
+  Background,
+  Clock,
+  RateLimiter,
+  ReplayGuard,
+  SingleFlight,
+  TokenStore,
+  TokenWork,
+} from '../ports.ts'
 import { injected, type Fault } from './faults.ts'
 import { createLocalFlight } from './local-flight.ts'
 
@@ -196,6 +206,34 @@ export function createMemoryReplayGuard(options: { readonly clock: Clock }): Mem
       const claimedUntil = claims.get(digest)
       if (claimedUntil !== undefined && now < claimedUntil) return false
       claims.set(digest, until)
+      return true
+    },
+  }
+}
+
+export interface MemoryRateLimiter extends RateLimiter {
+  /** Set by tests. */
+  readonly faults: { take?: Fault | undefined }
+}
+
+/** Counts as wrangler's simulator does: exactly, in windows that begin when the clock says a whole number of periods. */
+export function createMemoryRateLimiter(options: {
+  readonly clock: Clock
+  readonly limits: Iterable<RateLimit>
+}): MemoryRateLimiter {
+  const limits = new Map([...options.limits].map((limit) => [limit.binding, limit]))
+  const counts = new Map<string, number>()
+  const faults: MemoryRateLimiter['faults'] = {}
+  return {
+    faults,
+    async take(binding, key) {
+      await injected(faults.take, 'rate limiter')
+      const limit = limits.get(binding)
+      if (limit === undefined) throw new Error(`the rate limit ${binding} is not bound`)
+      const window = encodeFields([binding, String(Math.floor(options.clock.now() / limit.periodSeconds)), key])
+      const count = counts.get(window) ?? 0
+      if (count >= limit.limit) return false
+      counts.set(window, count + 1)
       return true
     },
   }

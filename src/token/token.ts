@@ -6,6 +6,7 @@ import type { Credentials } from '../credentials/credentials.ts'
 import type { Identity } from '../identity/identity.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
+import type { Limits } from '../limits/limits.ts'
 import type { Credential, Permit, Resource } from '../model.ts'
 import { toJson } from '../oauth/answers.ts'
 import { readForm } from '../oauth/form.ts'
@@ -19,6 +20,7 @@ import type { Revocations } from '../revocation/revocation.ts'
 export interface TokenPorts {
   readonly config: Config
   readonly identity: Identity
+  readonly limits: Limits
   readonly policy: Policy
   readonly revocations: Revocations
   readonly credentials: Credentials
@@ -46,6 +48,12 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
   })
   if (!client.ok) return client
   facts.client = client.value
+  const counting = ports.limits.ofClient(client.value)
+  if (counting !== undefined) {
+    const counted = await counting
+    if (!counted.ok) return counted
+    if (counted.value === 'unknown') facts.uncounted = true
+  }
 
   const wanted = parseTokenRequest(form.value)
   if (!wanted.ok) return wanted

@@ -102,6 +102,22 @@ describe.skipIf(ground.platform === undefined)('createSecrets() and missingSecre
   })
 })
 
+describe.skipIf(ground.platform === undefined)('createRateLimiter() and missingLimiters()', () => {
+  if (ground.platform === undefined) return
+  const { createRateLimiter, missingLimiters } = ground.platform.cloudflare
+
+  test('a counter that hangs is given up on', async () => {
+    const limiter = createRateLimiter({ HANGING: { limit: never } })
+    await expect(limiter.take('HANGING', 'key')).rejects.toThrow('the rate limiter took longer than 250 ms')
+  })
+
+  test('missing counters are named; a secret or another binding is none', () => {
+    const env = { ONE: { limit: never }, TEXT: 'swordfish', STORE: { get: never }, NUMBER: 7 }
+    const wanted = ['ONE', 'TEXT', 'STORE', 'NUMBER', 'ABSENT', 'constructor']
+    expect(missingLimiters(env, wanted)).toEqual(['TEXT', 'STORE', 'NUMBER', 'ABSENT', 'constructor'])
+  })
+})
+
 describe.skipIf(ground.platform === undefined)('createBackground()', () => {
   const { platform } = ground
   if (platform === undefined) return

@@ -2,6 +2,7 @@
 import {
   createCollectingBackground,
   createManualClock,
+  createMemoryRateLimiter,
   createMemoryRegistry,
   createMemoryReplayGuard,
   createMemoryRevocationLog,
@@ -20,6 +21,13 @@ export function createGround(): Ground {
     replayGuard: createMemoryReplayGuard({ clock }),
     revocationLog: createMemoryRevocationLog({ clock }),
     registry: createMemoryRegistry({ clock }),
+    rateLimiter: createMemoryRateLimiter({
+      clock,
+      limits: [
+        { binding: 'LIMIT_FIVE', limit: 5, periodSeconds: 10 },
+        { binding: 'LIMIT_TWENTY', limit: 20, periodSeconds: 60 },
+      ],
+    }),
     now: () => clock.now(),
     epochMillis: () => clock.epochMillis(),
     async pass(seconds) {

@@ -72,6 +72,7 @@ export function createGround(): Ground {
     replayGuard: cloudflare.createReplayGuard(env.REPLAYS),
     revocationLog: cloudflare.createRevocationLog(env.REVOCATIONS),
     registry: cloudflare.createRegistry(env.LEDGERS),
+    rateLimiter: cloudflare.createRateLimiter(env),
     now: () => cloudflare.systemClock.now(),
     epochMillis: () => cloudflare.systemClock.epochMillis(),
     pass: (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000)),

@@ -1,5 +1,5 @@
 // What the contract suite asks of a ground. `#ground` is one of the two files that make one.
-import type { Registry, ReplayGuard, RevocationLog, SingleFlight, TokenStore } from '../../src/ports.ts'
+import type { RateLimiter, Registry, ReplayGuard, RevocationLog, SingleFlight, TokenStore } from '../../src/ports.ts'
 
 export interface Ground {
   readonly tokenStore: TokenStore
@@ -8,6 +8,8 @@ export interface Ground {
   readonly replayGuard: ReplayGuard
   readonly revocationLog: RevocationLog
   readonly registry: Registry
+  /** With `LIMIT_FIVE` bound: five in ten seconds; and `LIMIT_TWENTY`: twenty in a minute. */
+  readonly rateLimiter: RateLimiter
   now(): number
   epochMillis(): number
   /** Lets time pass: at once in memory, by waiting on the real ground. */

@@ -15,10 +15,12 @@ import { createGateway } from '../../../src/gateway/gateway.ts'
 import { createIdentity } from '../../../src/identity/identity.ts'
 import { isObject, type JsonObject } from '../../../src/lib/strict-json.ts'
 import { Secret } from '../../../src/lib/secret.ts'
+import { createLimits } from '../../../src/limits/limits.ts'
 import { createDiscovery } from '../../../src/oauth/metadata.ts'
 import {
   createCollectingBackground,
   createManualClock,
+  createMemoryRateLimiter,
   createMemoryRegistry,
   createMemoryReplayGuard,
   createMemoryRevocationLog,
@@ -178,6 +180,7 @@ export async function createWorld(options: WorldOptions = {}) {
     const doors = {
       identity,
       clock,
+      limits: createLimits(config, createMemoryRateLimiter({ clock, limits: config.rateLimits.values() })),
       policy: createPolicy(config.rules, config.resources.values()),
       revocations: newRevocations(),
       credentials: createCredentials({ store, flight, clock, background }, ring, config.cache.maxTtlSeconds),

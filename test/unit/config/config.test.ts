@@ -73,6 +73,7 @@ describe('parseConfig() links', () => {
               keys: { kind: 'fetched', jwksUri: 'https://assistant.acme.example/jwks.json' },
               algorithms: ['ES256', 'RS256', 'PS256', 'EdDSA'],
             },
+            rateLimit: undefined,
           },
         ],
         [
@@ -81,9 +82,10 @@ describe('parseConfig() links', () => {
             name: 'support-bot',
             subjectTokens: new Set(['okta/gateway']),
             auth: { method: 'client_secret_basic', secret: 'SUPPORT_BOT_SECRET' },
+            rateLimit: undefined,
           },
         ],
-        ['people', { name: 'people', subjectTokens: new Set(['okta/gateway']), auth: undefined }],
+        ['people', { name: 'people', subjectTokens: new Set(['okta/gateway']), auth: undefined, rateLimit: undefined }],
       ]),
       resources: new Map([
         [
@@ -138,6 +140,7 @@ describe('parseConfig() links', () => {
       quota: undefined,
       admin: undefined,
       audit: { sinks: ['console'] },
+      rateLimits: new Map(),
       secretNames: [
         'ASSISTANT_IDP_KEY',
         'GATEWAY_IDP_SECRET',
@@ -207,6 +210,16 @@ describe('parseConfig() links', () => {
   it('several resources that share an upstream, an authorization server and a resource value', () => {
     const twin = EXAMPLE.match(/"tasks": (\{[\s\S]*?\n {4}\})/)?.[1]?.replace('/r/tasks', '/r/more') ?? ''
     expect(configOf(EXAMPLE.replace('"tasks": {', `"more": ${twin}, "tasks": {`)).resources.size).toBe(2)
+  })
+
+  it('counters of requests by their bindings, and one that two clients share once', () => {
+    const limit = '"rate_limit": { "binding": "CALLS", "limit": 100, "period": "60s" }'
+    const bound = EXAMPLE.replaceAll('"subject_tokens"', `${limit}, "subject_tokens"`)
+    const calls = { binding: 'CALLS', limit: 100, periodSeconds: 60 }
+    const config = configOf(bound)
+    expect([...config.clients.values()].map(({ rateLimit }) => rateLimit)).toEqual([calls, calls])
+    expect(config.rateLimits).toEqual(new Map([['CALLS', calls]]))
+    expect(config.secretNames).not.toContain('CALLS')
   })
 
   it('several sealing keys in their order', () => {

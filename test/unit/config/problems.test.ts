@@ -634,6 +634,59 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
       'a segment of its own',
     ],
   ],
+  'rate limits': [
+    [
+      'refuses the name of another binding',
+      BOT_AUTH,
+      `${BOT_AUTH}, "rate_limit": { "binding": ›"LEDGERS", "limit": 5, "period": "10s" }`,
+      'CFG105',
+      'another binding',
+    ],
+    [
+      'refuses what is not the name of a binding',
+      BOT_AUTH,
+      `${BOT_AUTH}, "rate_limit": { "binding": ›"bot limit", "limit": 5, "period": "10s" }`,
+      'CFG105',
+      'the name of a binding',
+    ],
+    [
+      'refuses a period that the platform does not count',
+      BOT_AUTH,
+      `${BOT_AUTH}, "rate_limit": { "binding": "BOT_LIMIT", "limit": 5, "period": ›"30s" }`,
+      'CFG104',
+      'one of "10s", "60s"',
+    ],
+    [
+      'refuses a limit of nothing',
+      BOT_AUTH,
+      `${BOT_AUTH}, "rate_limit": { "binding": "BOT_LIMIT", "limit": ›0, "period": "10s" }`,
+      'CFG104',
+      'at least 1',
+    ],
+    [
+      'refuses a limit of a fraction',
+      BOT_AUTH,
+      `${BOT_AUTH}, "rate_limit": { "binding": "BOT_LIMIT", "limit": ›1.5, "period": "10s" }`,
+      'CFG104',
+      'a whole number',
+    ],
+    [
+      'refuses one binding with two limits',
+      '"people": { "subject_tokens": ["main/gateway"] },\n    "bot": { "subject_tokens": ["main/gateway"]',
+      '"people": { "subject_tokens": ["main/gateway"], "rate_limit": { "binding": "L", "limit": 5, "period": "10s" } },\n' +
+        '    "bot": { "subject_tokens": ["main/gateway"], "rate_limit": ›{ "binding": "L", "limit": 6, "period": "10s" }',
+      'CFG112',
+      'another limit or period',
+      'a binding of its own',
+    ],
+    [
+      'refuses the name of a secret',
+      BOT_AUTH,
+      `${BOT_AUTH}, "rate_limit": { "binding": ›"BOT", "limit": 5, "period": "10s" }`,
+      'CFG112',
+      'the name of a secret',
+    ],
+  ],
   contradictions: [
     ['refuses tenants that no claim names', ISSUER, ISSUER + ', ›"tenants": ["acme"]', 'CFG112', 'no claim names them'],
     [

@@ -50,7 +50,7 @@ export function idp(changes: Partial<Idp> = {}): Idp {
 }
 
 export function caller(name: string, auth?: InboundAuth, subjectTokens = ['corp/broker']): CallingClient {
-  return { name, subjectTokens: new Set(subjectTokens), auth }
+  return { name, subjectTokens: new Set(subjectTokens), auth, rateLimit: undefined }
 }
 
 export const secretAuth = (method: 'client_secret_basic' | 'client_secret_post'): InboundAuth => ({

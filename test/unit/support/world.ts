@@ -13,10 +13,12 @@ import { createIdentity, type Identity } from '../../../src/identity/identity.ts
 import { fromBase64Url, fromUtf8 } from '../../../src/lib/bytes.ts'
 import { Secret } from '../../../src/lib/secret.ts'
 import { parseJsonObject, type JsonObject } from '../../../src/lib/strict-json.ts'
+import { createLimits } from '../../../src/limits/limits.ts'
 import { createDiscovery } from '../../../src/oauth/metadata.ts'
 import {
   createCollectingBackground,
   createManualClock,
+  createMemoryRateLimiter,
   createMemoryRegistry,
   createMemoryReplayGuard,
   createMemoryRevocationLog,
@@ -24,6 +26,7 @@ import {
   createMemoryTokenStore,
   createRecordingSink,
   type ManualClock,
+  type MemoryRateLimiter,
   type MemoryRegistry,
   type MemoryReplayGuard,
   type MemoryRevocationLog,
@@ -171,6 +174,7 @@ export interface World extends Isolate {
   readonly registry: MemoryRegistry
   readonly log: MemoryRevocationLog
   readonly replay: MemoryReplayGuard
+  readonly limiter: MemoryRateLimiter
   readonly sink: RecordingSink
   /** Replace a handler to script a counterparty. */
   readonly script: Record<Role, Handler>
@@ -254,6 +258,7 @@ export function createWorld(options: WorldOptions = {}): World {
   const { fetch, script } = network
   const replay = createMemoryReplayGuard({ clock })
   const registry = createMemoryRegistry({ clock })
+  const limiter = createMemoryRateLimiter({ clock, limits: config.rateLimits.values() })
   const log = createMemoryRevocationLog({ clock })
   let writes = 0
   const newDiscovery = () => createDiscovery({ fetch, clock, background }, { local: false })
@@ -288,7 +293,8 @@ export function createWorld(options: WorldOptions = {}): World {
       newRing(),
       config.cache.maxTtlSeconds,
     )
-    const doors = { identity, policy, revocations, credentials, clock }
+    const limits = createLimits(config, limiter)
+    const doors = { identity, limits, policy, revocations, credentials, clock }
     const gateway = createGateway({
       ...doors,
       fetch: (url, init) => fetch(new Request(url, init)),
@@ -307,6 +313,7 @@ export function createWorld(options: WorldOptions = {}): World {
     registry,
     log,
     replay,
+    limiter,
     sink,
     script,
     fetch,

@@ -1,0 +1,52 @@
+// How often. The platform counts requests per location of the network and roughly; that slows down who is too fast, and is
+// no promise: whatever must hold (quota, revocation) is counted elsewhere. So a counter that fails lets everybody pass,
+// and the audit event says that nobody was counting.
+import type { Config } from '../config/config.ts'
+import { encodeFields, sha256, type Field } from '../lib/digest.ts'
+import { err, ok, type Result } from '../lib/result.ts'
+import type { AuthenticatedClient, Principal, RateLimit } from '../model.ts'
+import type { RateLimiter } from '../ports.ts'
+import type { Refusal } from '../refusal.ts'
+
+/** `unknown`: the counter did not answer. */
+export type Count = 'within' | 'beyond' | 'unknown'
+
+export interface Limits {
+  /** Counts one request. The key may hold names of people: the platform gets a digest of it. Never throws. */
+  count(limit: RateLimit, key: readonly Field[]): Promise<Count>
+  /**
+   * Counts a request of a client that has a limit; undefined, at once, where it has none. Refuses with LIM202.
+   *
+   * `user` is given at the edge, where a client is a name that tokens of many people lead to: each of them is counted
+   * alone, or any one could use up what is meant for all. A client that has authenticated is one party.
+   */
+  ofClient(client: AuthenticatedClient, user?: Principal): Promise<Result<Count, Refusal>> | undefined
+}
+
+export function createLimits({ clients }: Pick<Config, 'clients'>, limiter: RateLimiter): Limits {
+  const count: Limits['count'] = async ({ binding }, key) => {
+    try {
+      return (await limiter.take(binding, await sha256(encodeFields(key)))) ? 'within' : 'beyond'
+    } catch {
+      return 'unknown'
+    }
+  }
+
+  async function judge(limit: RateLimit, key: readonly Field[]): Promise<Result<Count, Refusal>> {
+    const counted = await count(limit, key)
+    // The platform does not say when the period ends; after a whole one it has.
+    return counted === 'beyond' ? err({ code: 'LIM202', retryAfterSeconds: limit.periodSeconds }) : ok(counted)
+  }
+
+  return {
+    count,
+    ofClient({ name }, user) {
+      const limit = clients.get(name)?.rateLimit
+      if (limit === undefined) return undefined
+      return judge(
+        limit,
+        user === undefined ? ['client', name] : ['edge', name, user.issuer, user.tenant, user.subject],
+      )
+    },
+  }
+}
