@@ -181,6 +181,8 @@ export interface Resource {
   /** Registrations that belong to one calling client each. */
   readonly clientsByCaller: ReadonlyMap<string, RasClient>
   readonly scopes: readonly ScopeToken[]
+  /** The types of authorization details (RFC 9396) it takes. */
+  readonly detailTypes: readonly string[]
   /** Whether its access tokens are bound to a key of ours. */
   readonly dpop: DpopUse
   readonly proxy: Proxy | undefined
@@ -195,6 +197,8 @@ export interface Rule {
   readonly clients: readonly string[] | undefined
   readonly resources: readonly string[] | undefined
   readonly scopes: readonly ScopeToken[] | undefined
+  /** Types of authorization details. Unlike scopes, an allow rule that names none allows none. */
+  readonly detailTypes: readonly string[] | undefined
   readonly methods: readonly string[] | undefined
   readonly paths: readonly string[] | undefined
 }
@@ -263,6 +267,12 @@ export declare class VerifiedAssertion {
   readonly token: Secret
 }
 
+/** What is asked for beyond scopes (RFC 9396): one canonical JSON text, and the types in it, sorted. */
+export interface AuthorizationDetails {
+  readonly json: string
+  readonly types: readonly string[]
+}
+
 /** Proof that policy allows this user, through this caller, to use a resource with these scopes. Made by `policy/` only. */
 export declare class Permit {
   private constructor()
@@ -270,6 +280,7 @@ export declare class Permit {
   readonly assertion: VerifiedAssertion
   readonly resource: Resource
   readonly scopes: readonly ScopeToken[]
+  readonly details: AuthorizationDetails | undefined
   /** The id of the rule that allowed it. */
   readonly rule: string
   /** Access tokens obtained up to this time are dead, in milliseconds since the epoch; 0: none is. */
@@ -298,7 +309,11 @@ export declare class AdminCaller {
 export type Action =
   | { readonly kind: 'http'; readonly method: string; readonly path: string }
   /** Wants a token in hand. `scopes` undefined: whatever policy gives. */
-  | { readonly kind: 'token'; readonly scopes: readonly ScopeToken[] | undefined }
+  | {
+      readonly kind: 'token'
+      readonly scopes: readonly ScopeToken[] | undefined
+      readonly details?: AuthorizationDetails | undefined
+    }
 
 /** Whom and what a revocation is about: every part that is named must fit, and at least one is. */
 export interface RevocationSelector {
@@ -351,6 +366,8 @@ export declare class Credential {
   readonly entryId: string
   readonly token: Secret
   readonly scopes: readonly ScopeToken[]
+  /** What was granted of what was asked; undefined: nothing was asked. */
+  readonly details: AuthorizationDetails | undefined
   readonly expiresAt: NumericDate
 }
 

@@ -3,7 +3,7 @@
 import type { NumericDate } from './lib/numeric-date.ts'
 import type { Secret } from './lib/secret.ts'
 import type { AuditEvent } from './audit-event.ts'
-import type { Connection, Issuer, Revocation, RevocationSelector, SecretName } from './model.ts'
+import type { AuthorizationDetails, Connection, Issuer, Revocation, RevocationSelector, SecretName } from './model.ts'
 import type { Refusal } from './refusal.ts'
 
 /** The wall clock, and a steady one for durations. */
@@ -44,6 +44,7 @@ export interface TokenJob {
   readonly resource: string
   readonly caller: string
   readonly scopes: readonly string[]
+  readonly details: AuthorizationDetails | undefined
   readonly subjectToken: string
   /** What the configuration says of where the token comes from; a flight with another configuration must not answer. */
   readonly place: string

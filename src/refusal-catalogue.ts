@@ -20,6 +20,7 @@ export type RefusalKind =
   | 'access_refused'
   | 'target_refused'
   | 'scope_refused'
+  | 'details_refused'
   | 'step_up'
   | 'misconfigured'
   | 'misbehaved'
@@ -121,6 +122,12 @@ export const CATALOGUE = {
     fix: 'Send the user to their identity provider, which the metadata of the resource names, and bring the ID token from there.',
   },
 
+  CLI117: {
+    kind: 'details_refused',
+    says: 'authorization_details are malformed, or of a type that this resource does not take',
+    fix: 'Send one JSON array of objects with a type each, of the types that the resource takes (RFC 9396 section 2).',
+  },
+
   TOK100: { kind: 'no_token', says: 'a token is required', fix: 'Send an ID token as Authorization: Bearer.' },
   TOK101: {
     kind: 'bad_token',
@@ -176,6 +183,11 @@ export const CATALOGUE = {
     says: 'a scope that was asked for is not allowed',
     fix: 'Ask for fewer scopes, or let an administrator allow them in a rule.',
   },
+  POL104: {
+    kind: 'details_refused',
+    says: 'a type of authorization_details that was asked for is not allowed',
+    fix: 'Leave it out, or let an administrator allow the type in a rule.',
+  },
 
   POL110: {
     kind: 'denied',
@@ -212,6 +224,11 @@ export const CATALOGUE = {
     kind: 'misconfigured',
     says: 'the identity provider does not accept this gateway as its client',
     fix: 'An administrator must check client id, credential and grant types registered at the identity provider.',
+  },
+  IDP107: {
+    kind: 'details_refused',
+    says: 'the identity provider does not grant the authorization_details asked for {name}',
+    fix: 'Compare them with what the identity provider allows for this connection.',
   },
   IDP109: {
     kind: 'misbehaved',
@@ -256,6 +273,11 @@ export const CATALOGUE = {
     kind: 'misconfigured',
     says: 'the authorization server of {name} does not accept this gateway as its client',
     fix: 'An administrator must check client id, credential and grant types registered there.',
+  },
+  RAS107: {
+    kind: 'details_refused',
+    says: 'the authorization server of {name} does not grant the authorization_details asked for',
+    fix: 'Compare them with what the authorization server takes.',
   },
   RAS109: {
     kind: 'misbehaved',

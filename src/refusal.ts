@@ -88,6 +88,7 @@ export function toResourceVoice(code: RefusalCode): ResourceVoice {
     case 'access_refused':
     case 'target_refused':
     case 'scope_refused':
+    case 'details_refused':
       return { status: 403, challenge: 'none' }
     case 'unknown_target':
       return { status: 404, challenge: 'none' }
@@ -126,6 +127,7 @@ export interface TokenVoice {
     | 'invalid_grant'
     | 'invalid_scope'
     | 'invalid_target'
+    | 'invalid_authorization_details'
     | 'access_denied'
     | 'unsupported_grant_type'
     | 'insufficient_user_authentication'
@@ -165,6 +167,8 @@ export function toTokenVoice(code: RefusalCode): TokenVoice {
     case 'insufficient_scope':
     case 'scope_refused':
       return { status: 400, error: 'invalid_scope' }
+    case 'details_refused':
+      return { status: 400, error: 'invalid_authorization_details' }
     case 'denied':
     case 'access_refused':
       return { status: 400, error: 'access_denied' }

@@ -25,7 +25,8 @@ function linkRule(linker: Linker, entry: RuleEntry, path: ConfigPath): Rule {
   const { users, groups, clients } = entry.who
   clients?.forEach((name, index) => checkClient(linker, name, [...path, 'who', 'clients', index]))
   entry.resources?.forEach((name, index) => checkResource(linker, name, [...path, 'resources', index]))
-  checkScopes(linker, entry, [...path, 'scopes'])
+  checkOwned(linker, entry, SCOPES, [...path, 'scopes'])
+  checkOwned(linker, entry, DETAIL_TYPES, [...path, 'authorization_details_types'])
   entry.methods?.forEach((method, index) => checkMethod(linker, method, [...path, 'methods', index]))
   entry.paths?.forEach((pattern, index) => {
     const fault = patternFault(pattern)
@@ -42,6 +43,7 @@ function linkRule(linker: Linker, entry: RuleEntry, path: ConfigPath): Rule {
     clients,
     resources: entry.resources,
     scopes: entry.scopes,
+    detailTypes: entry.authorization_details_types,
     methods: entry.methods,
     paths: entry.paths,
   }
@@ -70,24 +72,35 @@ export function linkUser({ draft, report }: Linker, user: string, effect: Rule['
   return { idp, subject }
 }
 
-function checkScopes({ draft, report }: Linker, entry: RuleEntry, path: ConfigPath): void {
+/** Something that a resource has and a rule names. */
+interface Owned {
+  readonly word: string
+  readonly of: (entry: { readonly [Key in OwnedKey]?: readonly string[] }) => readonly string[] | undefined
+}
+
+type OwnedKey = 'scopes' | 'authorization_details_types'
+
+const SCOPES: Owned = { word: 'scope', of: ({ scopes }) => scopes }
+const DETAIL_TYPES: Owned = { word: 'type', of: ({ authorization_details_types: types }) => types }
+
+function checkOwned({ draft, report }: Linker, entry: RuleEntry, { word, of }: Owned, path: ConfigPath): void {
   const names = entry.resources ?? [...draft.resources.keys()]
   const resources = names.flatMap((name) => (draft.resources.has(name) ? [draft.resources.get(name)] : []))
   const known = new Set<string>()
   for (const resource of resources) {
-    // The scopes of a broken resource cannot be told.
+    // What a broken resource has cannot be told.
     if (resource === undefined) return
-    for (const scope of resource.scopes) known.add(scope)
+    for (const one of of(resource) ?? []) known.add(one)
   }
   if (resources.length === 0) return
-  entry.scopes?.forEach((scope, index) => {
-    if (known.has(scope)) return
+  of(entry)?.forEach((named, index) => {
+    if (known.has(named)) return
     const whose = entry.resources === undefined ? 'no resource has' : `${names.map(quote).join(', ')} has not`
     report({
       code: 'CFG108',
       path: [...path, index],
-      message: `${whose} the scope ${quote(scope)}`,
-      help: didYouMean(scope, known),
+      message: `${whose} the ${word} ${quote(named)}`,
+      help: didYouMean(named, known),
     })
   })
 }

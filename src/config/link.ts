@@ -89,6 +89,7 @@ function linkResource(linker: Linker, name: string, entry: ResourceEntry): Omit<
     client: entry.client,
     clientsByCaller,
     scopes: entry.scopes,
+    detailTypes: entry.authorization_details_types,
     dpop: entry.dpop,
   }
 }

@@ -139,6 +139,7 @@ const idJagResourceSchema = object({
   client: rasClientSchema,
   clients: v.optional(named(rasClientSchema), {}),
   scopes: list(scope),
+  authorization_details_types: v.optional(list(text), []),
   dpop: v.optional(dpopUse, 'off'),
   proxy: v.exactOptional(
     object({
@@ -176,6 +177,7 @@ export const ruleSchema = object({
   ),
   resources: v.exactOptional(someOf(name)),
   scopes: v.exactOptional(someOf(scope)),
+  authorization_details_types: v.exactOptional(someOf(text)),
   methods: v.exactOptional(someOf(text)),
   paths: v.exactOptional(someOf(text)),
 })

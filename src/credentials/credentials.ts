@@ -112,7 +112,7 @@ class TokenCache implements Credentials {
 
   async #fly(permit: Permit, parts: NameParts, need: Need): Promise<Result<Acquired, Refusal>> {
     const [name] = await this.#ring.names(parts)
-    const { assertion, resource, scopes } = permit
+    const { assertion, resource, scopes, details } = permit
     const { identity } = parts
     const job: TokenJob = {
       name,
@@ -121,6 +121,7 @@ class TokenCache implements Credentials {
       resource: resource.name,
       caller: assertion.caller.name,
       scopes,
+      details,
       subjectToken: assertion.token.reveal(),
       identity,
       place: placeOf(permit),

@@ -3,7 +3,7 @@ import * as v from 'valibot'
 import { fromUtf8, toUtf8 } from '../lib/bytes.ts'
 import { numericDate, plusSeconds, type NumericDate } from '../lib/numeric-date.ts'
 import { Secret } from '../lib/secret.ts'
-import type { Credential, ScopeToken } from '../model.ts'
+import type { AuthorizationDetails, Credential, ScopeToken } from '../model.ts'
 import { isAccessToken, isScopeToken } from '../oauth/vocabulary.ts'
 
 export interface Entry {
@@ -13,6 +13,7 @@ export interface Entry {
   readonly identity: string
   readonly token: Secret
   readonly scopes: readonly ScopeToken[]
+  readonly details: AuthorizationDetails | undefined
   readonly issuedAt: NumericDate
   /** When the flight that obtained it took off, in milliseconds since the epoch: what a revocation compares. */
   readonly obtainedAt: number
@@ -25,7 +26,13 @@ export interface Entry {
   readonly jti: string | undefined
   /** Kept only where the RAS lets an ID-JAG be redeemed again. */
   readonly idJag:
-    { readonly token: Secret; readonly expiresAt: NumericDate; readonly scopes: readonly ScopeToken[] } | undefined
+    | {
+        readonly token: Secret
+        readonly expiresAt: NumericDate
+        readonly scopes: readonly ScopeToken[]
+        readonly details: AuthorizationDetails | undefined
+      }
+    | undefined
 }
 
 const SAFETY_MARGIN_SECONDS = 30
@@ -55,8 +62,8 @@ export function lifetimeOf(
 }
 
 /** The maker of the last proof. */
-export function toCredential({ id, token, scopes, expiresAt }: Entry, resource: string): Credential {
-  return { kind: 'bearer', resource, entryId: id, token, scopes, expiresAt } as Credential
+export function toCredential({ id, token, scopes, details, expiresAt }: Entry, resource: string): Credential {
+  return { kind: 'bearer', resource, entryId: id, token, scopes, details, expiresAt } as Credential
 }
 
 const date = v.pipe(v.number(), v.finite(), v.transform(numericDate))
@@ -66,19 +73,21 @@ const token = v.pipe(
   v.guard(isAccessToken),
   v.transform((text) => new Secret(text)),
 )
+const details = v.optional(v.strictObject({ json: v.string(), types: v.array(v.string()) }))
 const storedEntry = v.strictObject({
   v: v.literal(2),
   id: v.string(),
   identity: v.string(),
   token,
   scopes,
+  details,
   issued_at: date,
   obtained_at: v.pipe(v.number(), v.finite()),
   expires_at: date,
   usable_until: date,
   refresh_at: date,
   jti: v.optional(v.string()),
-  id_jag: v.optional(v.strictObject({ token, expires_at: date, scopes })),
+  id_jag: v.optional(v.strictObject({ token, expires_at: date, scopes, details })),
 })
 
 /** The plain bytes of an entry; only ever handed to the sealing. */
@@ -90,6 +99,7 @@ export function encodeEntry(entry: Entry): Uint8Array<ArrayBuffer> {
       identity: entry.identity,
       token: entry.token.reveal(),
       scopes: entry.scopes,
+      details: entry.details,
       issued_at: entry.issuedAt,
       obtained_at: entry.obtainedAt,
       expires_at: entry.expiresAt,
@@ -100,6 +110,7 @@ export function encodeEntry(entry: Entry): Uint8Array<ArrayBuffer> {
         token: entry.idJag.token.reveal(),
         expires_at: entry.idJag.expiresAt,
         scopes: entry.idJag.scopes,
+        details: entry.idJag.details,
       },
     }),
   )
@@ -116,6 +127,7 @@ export function decodeEntry(bytes: Uint8Array): Entry | undefined {
     identity: output.identity,
     token: output.token,
     scopes: output.scopes,
+    details: output.details,
     issuedAt: output.issued_at,
     obtainedAt: output.obtained_at,
     expiresAt: output.expires_at,
@@ -126,6 +138,7 @@ export function decodeEntry(bytes: Uint8Array): Entry | undefined {
       token: output.id_jag.token,
       expiresAt: output.id_jag.expires_at,
       scopes: output.id_jag.scopes,
+      details: output.id_jag.details,
     },
   }
 }

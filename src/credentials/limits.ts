@@ -10,6 +10,7 @@ const REMEMBERED: Partial<Record<RefusalKind, Memory>> = {
   access_refused: { seconds: 30, sameTokenOnly: false },
   target_refused: { seconds: 30, sameTokenOnly: false },
   scope_refused: { seconds: 30, sameTokenOnly: false },
+  details_refused: { seconds: 30, sameTokenOnly: false },
   grant_refused: { seconds: 10, sameTokenOnly: false },
   misconfigured: { seconds: 10, sameTokenOnly: false },
   misbehaved: { seconds: 10, sameTokenOnly: false },

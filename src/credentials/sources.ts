@@ -215,6 +215,7 @@ async function obtainIdJag(task: Task, tools: Tools, ms: Times): Promise<Result<
       resource: resource.resource,
       sendResource: idp.quirks.sendResource,
       scopes: task.scopes,
+      details: job.details,
       now: tools.clock.now(),
     })
   const idJag = await timed(tools.clock, ms, 'exchange', exchange)
@@ -299,11 +300,17 @@ async function keep(
     identity: job.identity,
     token: token.token,
     scopes: token.scopes,
+    details: token.details,
     ...lifetimeOf(now, token.lifetimeSeconds, config.cache),
     obtainedAt,
     jti: idJag.jti,
     idJag: reusable
-      ? { token: idJag.token, expiresAt: numericDate(idJag.expiresAt ?? 0), scopes: idJag.scopes }
+      ? {
+          token: idJag.token,
+          expiresAt: numericDate(idJag.expiresAt ?? 0),
+          scopes: idJag.scopes,
+          details: idJag.details,
+        }
       : undefined,
   }
   const sealed = await ring.seal(job.name, encodeEntry(entry))

@@ -36,10 +36,15 @@ export function placeOf({ assertion, resource }: Permit): string {
 
 /** Injective: two permits give the same texts only if a token of the one is a token of the other. */
 export function nameParts(permit: Permit): NameParts {
-  const { assertion, resource, scopes } = permit
+  const { assertion, resource, scopes, details } = permit
   const { issuer, tenant, subject } = assertion.principal
   const user = encodeFields([issuer, tenant, subject])
   const client = encodeFields([assertion.caller.name])
   const target = encodeFields([resource.name])
-  return { user, client, resource: target, identity: encodeFields([EPOCH, user, client, placeOf(permit), scopes]) }
+  return {
+    user,
+    client,
+    resource: target,
+    identity: encodeFields([EPOCH, user, client, placeOf(permit), scopes, details?.json]),
+  }
 }

@@ -68,6 +68,7 @@ export function toResourceMetadata(config: Config, resource: Resource, proxy: Pr
     resource: proxy.publicUrl,
     authorization_servers: issuers,
     scopes_supported: [...new Set([...(issuers.length === 0 ? [] : SIGN_IN_SCOPES), ...resource.scopes])],
+    authorization_details_types_supported: resource.detailTypes,
     bearer_methods_supported: ['header'],
     resource_name: resource.name,
   }

@@ -24,14 +24,46 @@ export function isObject(value: unknown): value is JsonObject {
 
 /** Parses a JSON text whose top level must be an object. */
 export function parseJsonObject(text: string): Result<JsonObject, JsonProblem> {
+  const parsed = parseJson(text)
+  if (!parsed.ok) return parsed
+  return isObject(parsed.value) ? ok(parsed.value) : err('not_an_object')
+}
+
+/** Parses any JSON text. */
+export function parseJson(text: string): Result<unknown, JsonProblem> {
   try {
     // The walk comes first: it bounds the depth before anything recursive sees the text.
     walk(text)
     const value: unknown = JSON.parse(text)
-    return isObject(value) ? ok(value) : err('not_an_object')
+    return ok(value)
   } catch (error) {
     return err(error instanceof Stop ? error.problem : 'not_json')
   }
+}
+
+/**
+ * One text per value: members sorted by name, no white space (as RFC 8785). Undefined where a number cannot be told from its
+ * neighbours. Only for what was parsed here, which bounds its depth.
+ */
+export function toCanonicalJson(value: unknown): string | undefined {
+  if (typeof value === 'number') return isExact(value) ? JSON.stringify(value) : undefined
+  if (Array.isArray(value)) return joined(value.map(toCanonicalJson), '[', ']')
+  if (!isObject(value)) return JSON.stringify(value)
+  const names = Object.keys(value).toSorted((a, b) => (a < b ? -1 : 1))
+  const members = names.map((name) => {
+    const text = toCanonicalJson(value[name])
+    return text === undefined ? undefined : `${JSON.stringify(name)}:${text}`
+  })
+  return joined(members, '{', '}')
+}
+
+function joined(parts: readonly (string | undefined)[], open: string, close: string): string | undefined {
+  return parts.includes(undefined) ? undefined : `${open}${parts.join(',')}${close}`
+}
+
+/** Beyond 2^53 several numbers are read as one, and 1e400 as none. */
+function isExact(value: number): boolean {
+  return Number.isFinite(value) && (!Number.isInteger(value) || Number.isSafeInteger(value))
 }
 
 function walk(text: string): void {

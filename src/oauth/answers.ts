@@ -128,6 +128,7 @@ function toProxyError(kind: RefusalKind): string {
     case 'access_refused':
     case 'target_refused':
     case 'scope_refused':
+    case 'details_refused':
     case 'step_up':
     case 'rate_limited':
     case 'too_large':

@@ -10,6 +10,12 @@ const MAX_PARAMETERS = 64
 // The byte order mark counts: it is invisible, and some parsers drop it.
 const CONTROL = /[\p{Cc}\uFEFF]/u
 
+/** The white space of JSON, which people send for their own eyes. */
+const CONTROL_BUT_SPACE = /[^\P{Cc}\t\n\r]|\uFEFF/u
+
+/** RFC 9396 section 2: the only parameter with a JSON text. */
+const JSON_PARAMETER = 'authorization_details'
+
 /** RFC 8693 section 2.1: the only parameters that may stand more than once. */
 const REPEATABLE = new Set(['resource', 'audience'])
 
@@ -61,7 +67,7 @@ export function parseForm(text: string): Result<Form, Refusal> {
   for (const pair of pairs) {
     const equals = pair.indexOf('=')
     const name = decode(equals < 0 ? pair : pair.slice(0, equals))
-    const value = decode(equals < 0 ? '' : pair.slice(equals + 1))
+    const value = decode(equals < 0 ? '' : pair.slice(equals + 1), name === JSON_PARAMETER)
     if (name === undefined || value === undefined || name === '')
       return err({ code: 'CLI100', detail: 'a malformed parameter' })
     const known = values.get(name)
@@ -73,11 +79,11 @@ export function parseForm(text: string): Result<Form, Refusal> {
 }
 
 /** One decoding of one text: `+` is a space, `%` needs two hexadecimal digits, the bytes must be UTF-8, no controls. */
-export function decode(text: string): string | undefined {
+export function decode(text: string, isJson = false): string | undefined {
   try {
     // decodeURIComponent throws on a bad escape and on bytes that are not UTF-8.
     const decoded = decodeURIComponent(text.replaceAll('+', ' '))
-    return CONTROL.test(decoded) ? undefined : decoded
+    return (isJson ? CONTROL_BUT_SPACE : CONTROL).test(decoded) ? undefined : decoded
   } catch {
     return undefined
   }

@@ -4,7 +4,8 @@
 import { err, ok, type Result } from '../lib/result.ts'
 import type { JsonObject } from '../lib/strict-json.ts'
 import { numericDate, type NumericDate } from '../lib/numeric-date.ts'
-import type { ClientId, Issuer, ScopeToken } from '../model.ts'
+import type { AuthorizationDetails, ClientId, Issuer, ScopeToken } from '../model.ts'
+import { parseGrantedDetails } from './authorization-details.ts'
 import { decodeCompactJwt, isEncryptedJwt, jwtType } from './compact-jwt.ts'
 import { JWT_TYPE, parseScope } from './vocabulary.ts'
 
@@ -15,6 +16,7 @@ export interface IdJagExpectations {
   /** None: any resource is the server's own choice. */
   readonly resources: readonly string[]
   readonly scopes: readonly ScopeToken[]
+  readonly details: AuthorizationDetails | undefined
   readonly now: NumericDate
 }
 
@@ -23,6 +25,8 @@ export interface IdJagFacts {
   readonly expiresAt: NumericDate | undefined
   /** Undefined: the claim is absent; then the scope is as asked. */
   readonly scopes: readonly ScopeToken[] | undefined
+  /** Undefined: the claim is absent, or none were asked. */
+  readonly details: AuthorizationDetails | undefined
 }
 
 // It goes into audit events, the one text there that is not ours: short, and nothing but printable ASCII.
@@ -31,7 +35,7 @@ const JTI = /^[\x21-\x7E]{1,256}$/
 /** Answers what is in the ID-JAG, or what is wrong with it in our words. */
 export function inspectIdJag(token: string, expected: IdJagExpectations): Result<IdJagFacts, string> {
   // An encrypted ID-JAG is for its audience alone; nothing can be checked.
-  if (isEncryptedJwt(token)) return ok({ jti: undefined, expiresAt: undefined, scopes: undefined })
+  if (isEncryptedJwt(token)) return ok({ jti: undefined, expiresAt: undefined, scopes: undefined, details: undefined })
   const jwt = decodeCompactJwt(token)
   if (!jwt.ok) return err(`the ID-JAG is not a JWT: ${jwt.error}`)
   const { header, payload } = jwt.value
@@ -47,7 +51,9 @@ export function inspectIdJag(token: string, expected: IdJagExpectations): Result
   if (exp <= expected.now) return err('the ID-JAG has expired')
   if (!governs(payload['resource'], expected.resources))
     return err(`the ID-JAG's resource is not ${expected.resources[0]}`)
-  return scopesOf(payload, expected, { jti: jtiOf(payload), expiresAt: numericDate(exp) })
+  const details = parseGrantedDetails(payload['authorization_details'], expected.details)
+  if (!details.ok) return err(`the ID-JAG: ${details.error}`)
+  return scopesOf(payload, expected, { jti: jtiOf(payload), expiresAt: numericDate(exp), details: details.value })
 }
 
 function scopesOf(

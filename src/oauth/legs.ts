@@ -6,9 +6,10 @@ import { err, ok, type Result } from '../lib/result.ts'
 import { plusSeconds, type NumericDate } from '../lib/numeric-date.ts'
 import { Secret } from '../lib/secret.ts'
 import type { JsonObject } from '../lib/strict-json.ts'
-import type { ClientId, IdpQuirks, Issuer, RasQuirks, ScopeToken } from '../model.ts'
+import type { AuthorizationDetails, ClientId, IdpQuirks, Issuer, RasQuirks, ScopeToken } from '../model.ts'
 import type { Fetch } from '../ports.ts'
 import type { Refusal, RefusalCode } from '../refusal.ts'
+import { parseGrantedDetails } from './authorization-details.ts'
 import { call, TOKEN_LIMITS, type Answer, type CallProblem } from './counterparty.ts'
 import { governs, inspectIdJag } from './id-jag.ts'
 import { GRANT_TYPE, isAccessToken, parseScope, TOKEN_TYPE } from './vocabulary.ts'
@@ -27,11 +28,14 @@ export interface IdJag {
   /** Undefined: unknown. */
   readonly expiresAt: NumericDate | undefined
   readonly scopes: readonly ScopeToken[]
+  /** What was granted; undefined: none were asked. */
+  readonly details: AuthorizationDetails | undefined
 }
 
 export interface AccessToken {
   readonly token: Secret
   readonly scopes: readonly ScopeToken[]
+  readonly details: AuthorizationDetails | undefined
   /** Seconds the server says it lives; 0: not to be kept at all. */
   readonly lifetimeSeconds: number
 }
@@ -49,6 +53,7 @@ export interface ExchangeRequest {
   readonly resource: string | undefined
   readonly sendResource: boolean
   readonly scopes: readonly ScopeToken[]
+  readonly details: AuthorizationDetails | undefined
   readonly now: NumericDate
 }
 
@@ -76,16 +81,18 @@ export async function exchangeForIdJag(fetch: Fetch, request: ExchangeRequest): 
     subject_token_type: TOKEN_TYPE.idToken,
   })
   if (request.scopes.length > 0) parameters.set('scope', request.scopes.join(' '))
+  if (request.details !== undefined) parameters.set('authorization_details', request.details.json)
   const answer = await ask(fetch, request.idp, GRANT_TYPE.tokenExchange, parameters)
   if (!answer.ok) return err(toRefusal(answer.error, IDP_PROBLEMS))
   const refused = refusalOf(answer.value, IDP_ERRORS)
-  if (refused !== undefined) return err(refused)
+  if (refused !== undefined) return err(aboutDetails(refused, request.details))
   const idJag = judgeIdJag(answer.value.body ?? {}, request)
   if (!idJag.ok) return err({ code: 'IDP109', detail: idJag.error })
   // Leg 2 would ask for no scope then, and whatever it got would count as the server's own choice.
   if (idJag.value.scopes.length === 0 && request.scopes.length > 0) {
     return err({ code: 'IDP104', detail: 'the answer grants the empty scope' })
   }
+  if (idJag.value.details?.types.length === 0) return err({ code: 'IDP107', detail: 'the answer grants none' })
   return idJag
 }
 
@@ -110,6 +117,7 @@ function judgeIdJag(body: JsonObject, request: ExchangeRequest): Result<IdJag, s
     clientId: request.rasClientId,
     resources,
     scopes: request.scopes,
+    details: request.details,
     now: request.now,
   })
   if (!facts.ok) return facts
@@ -117,9 +125,17 @@ function judgeIdJag(body: JsonObject, request: ExchangeRequest): Result<IdJag, s
   const said = scopeMember(body, request.scopes)
   if (facts.value.scopes === undefined && !said.ok) return said
   const scopes = facts.value.scopes ?? (said.ok ? said.value : undefined) ?? request.scopes
+  const details = parseGrantedDetails(body['authorization_details'], request.details)
+  if (!details.ok) return details
   const expiresIn = secondsOf(body['expires_in'])
   const expiresAt = facts.value.expiresAt ?? (expiresIn === undefined ? undefined : plusSeconds(request.now, expiresIn))
-  return ok({ token: new Secret(token), jti: facts.value.jti, expiresAt, scopes })
+  return ok({
+    token: new Secret(token),
+    jti: facts.value.jti,
+    expiresAt,
+    scopes,
+    details: facts.value.details ?? details.value ?? request.details,
+  })
 }
 
 /** Leg 2. Refuses with RAS1xx. */
@@ -130,7 +146,7 @@ export async function redeemIdJag(fetch: Fetch, request: RedeemRequest): Promise
   const answer = await ask(fetch, request.ras, GRANT_TYPE.jwtBearer, parameters)
   if (!answer.ok) return err(toRefusal(answer.error, RAS_PROBLEMS))
   const refused = refusalOf(answer.value, RAS_ERRORS)
-  if (refused !== undefined) return err(refused)
+  if (refused !== undefined) return err(aboutDetails(refused, request.idJag.details))
   return judgeAccessToken(answer.value.body ?? {}, request)
 }
 
@@ -148,10 +164,15 @@ function judgeAccessToken(body: JsonObject, request: RedeemRequest): Result<Acce
   if (scopes.value?.length === 0 && request.idJag.scopes.length > 0) {
     return err({ code: 'RAS104', detail: 'the answer grants the empty scope' })
   }
+  // They travel in the ID-JAG; the answer says what has become of them (RFC 9396 section 7).
+  const details = parseGrantedDetails(body['authorization_details'], request.idJag.details)
+  if (!details.ok) return unusable(details.error)
+  if (details.value?.types.length === 0) return err({ code: 'RAS107', detail: 'the answer grants none' })
   const expiresIn = body['expires_in']
   return ok({
     token: new Secret(token),
     scopes: scopes.value ?? request.idJag.scopes,
+    details: details.value ?? request.idJag.details,
     lifetimeSeconds:
       expiresIn === undefined || expiresIn === null ? DEFAULT_LIFETIME_SECONDS : (secondsOf(expiresIn) ?? 0),
   })
@@ -236,7 +257,7 @@ const IDP_ERRORS: ErrorCodes = {
     ['interaction_required', 'IDP105'],
     ['invalid_client', 'IDP106'],
     ['unsupported_grant_type', 'IDP106'],
-    ['invalid_authorization_details', 'IDP106'],
+    ['invalid_authorization_details', 'IDP107'],
     ['invalid_dpop_proof', 'IDP106'],
     ['use_dpop_nonce', 'IDP106'],
     ['temporarily_unavailable', 'IDP112'],
@@ -255,6 +276,7 @@ const RAS_ERRORS: ErrorCodes = {
     ['access_denied', 'RAS102'],
     ['invalid_target', 'RAS103'],
     ['invalid_scope', 'RAS104'],
+    ['invalid_authorization_details', 'RAS107'],
     ['insufficient_user_authentication', 'RAS105'],
     ['interaction_required', 'RAS105'],
     ['invalid_client', 'RAS106'],
@@ -288,6 +310,13 @@ function refusalOf(answer: Answer, codes: ErrorCodes): Refusal | undefined {
   if (word === 'slow_down') return throttled(code, detail, headers)
   if (code === codes.down) return unavailable(code, detail, headers)
   return code === 'IDP105' || code === 'RAS105' ? { code, detail, stepUp: stepUpOf(body ?? {}) } : { code, detail }
+}
+
+/** Where nobody asked for details it is not the caller who can mend that. */
+function aboutDetails(refusal: Refusal, asked: AuthorizationDetails | undefined): Refusal {
+  if (asked !== undefined) return refusal
+  const { code } = refusal
+  return { ...refusal, code: code === 'IDP107' ? 'IDP106' : code === 'RAS107' ? 'RAS106' : code }
 }
 
 /** One user's limit must not stop all the others: held back for whoever asked, and no outage. */

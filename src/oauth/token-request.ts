@@ -1,8 +1,9 @@
 // What a client asks of a token endpoint by RFC 8693 section 2.1, parsed to one complete value.
 import { err, ok, type Result } from '../lib/result.ts'
 import { Secret } from '../lib/secret.ts'
-import type { ScopeToken } from '../model.ts'
+import type { AuthorizationDetails, ScopeToken } from '../model.ts'
 import type { Refusal } from '../refusal.ts'
+import { parseAuthorizationDetails } from './authorization-details.ts'
 import type { Form } from './form.ts'
 import { GRANT_TYPE, parseScope, TOKEN_TYPE } from './vocabulary.ts'
 
@@ -16,9 +17,10 @@ export interface TokenRequest {
   readonly audience: string | undefined
   /** Undefined: whatever policy gives. */
   readonly scopes: readonly ScopeToken[] | undefined
+  readonly details: AuthorizationDetails | undefined
 }
 
-/** Refuses with CLI100, CLI103 to CLI108 or CLI111. */
+/** Refuses with CLI100, CLI103 to CLI108, CLI111 or CLI117. */
 export function parseTokenRequest(form: Form): Result<TokenRequest, Refusal> {
   const grantType = form.get('grant_type')
   if (grantType === undefined) return err({ code: 'CLI100', detail: 'grant_type is missing' })
@@ -45,11 +47,16 @@ export function parseTokenRequest(form: Form): Result<TokenRequest, Refusal> {
 
   const scope = parseScope(form.get('scope') ?? '')
   if (!scope.ok) return err({ code: 'CLI108' })
+  const details = form.get('authorization_details')
+  const parsed = details === undefined ? ok(undefined) : parseAuthorizationDetails(details)
+  if (!parsed.ok) return err({ code: 'CLI117', detail: parsed.error })
   return ok({
     grant: 'token-exchange',
     subjectToken: new Secret(subjectToken),
     resource,
     audience,
     scopes: scope.value.length === 0 ? undefined : scope.value,
+    // An empty array asks for nothing.
+    details: parsed.value?.types.length === 0 ? undefined : parsed.value,
   })
 }

@@ -12,7 +12,7 @@ export interface Policy {
   /**
    * Decides on one action at one resource, with what is revoked at `nowMs` (milliseconds since the epoch). Refuses with
    * TOK109 (the sign-in was ended), POL110 (blocked), POL100 (no rule allows), POL101 (a rule denies, by its name),
-   * POL102 (a scope is not allowed), or CLI106 where a token is asked for a resource that no rule opens to this client:
+   * POL102 (a scope is not allowed), POL104 (authorization details are not allowed), or CLI106 where a token is asked for a resource that no rule opens to this client:
    * that must look like a resource that does not exist (threat T42).
    */
   decide(
@@ -78,6 +78,8 @@ function decide(
   const question: Question = { principal: assertion.principal, client: assertion.caller.name, action }
   const grantable = new Set<ScopeToken>()
   const forbidden = new Set<ScopeToken>()
+  const allowedTypes = new Set<string>()
+  const forbiddenTypes = new Set<string>()
   let allowedBy: string | undefined
   let deniedBy: string | undefined
   let openToClient = false
@@ -85,13 +87,16 @@ function decide(
     const failed = firstFailed(question)
     if (rule.effect === 'deny') {
       if (failed !== undefined) continue
-      if (rule.scopes === undefined) deniedBy ??= rule.id
+      // A rule that names scopes or types denies these; any other denies everything.
+      if (rule.scopes === undefined && rule.detailTypes === undefined) deniedBy ??= rule.id
       for (const scope of rule.scopes ?? []) forbidden.add(scope)
+      for (const type of rule.detailTypes ?? []) forbiddenTypes.add(type)
     } else {
       openToClient ||= failed !== 'client'
       if (failed !== undefined) continue
       allowedBy ??= rule.id
       for (const scope of rule.scopes ?? resource.scopes) grantable.add(scope)
+      for (const type of rule.detailTypes ?? []) allowedTypes.add(type)
     }
   }
   // Before any denial: its name would betray the resource.
@@ -101,7 +106,11 @@ function decide(
   if (allowedBy === undefined) return err({ code: 'POL100' })
   const scopes = grant(resource, grantable.difference(forbidden), action)
   if (!scopes.ok) return scopes
-  return ok(permit({ assertion, resource, scopes: scopes.value, rule: allowedBy, tokensUntil }))
+  const details = action.kind === 'token' ? action.details : undefined
+  // A token of such details can do what its scopes do not say, so a rule must name their types.
+  if (details?.types.some((type) => !allowedTypes.has(type) || forbiddenTypes.has(type)) === true)
+    return err({ code: 'POL104' })
+  return ok(permit({ assertion, resource, scopes: scopes.value, details, rule: allowedBy, tokensUntil }))
 }
 
 /** The scopes to ask for: those asked by the caller if every one is allowed, else all that are allowed. Sorted. */

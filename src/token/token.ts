@@ -66,11 +66,14 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
   facts.assertion = assertion.value
   // Not earlier: whoever shows no good token must not learn which resources there are (threat T42).
   if (!resource.ok) return resource
+  const foreign = wanted.value.details?.types.some((type) => !resource.value.detailTypes.includes(type)) === true
+  if (foreign) return err({ code: 'CLI117', detail: 'a type that the resource does not take' })
 
   const decide = async (): Promise<Result<Permit, Refusal>> => {
     const revoked = await ports.revocations.current()
     if (!revoked.ok) return revoked
-    const action = { kind: 'token', scopes: wanted.value.scopes } as const
+    const { scopes, details } = wanted.value
+    const action = { kind: 'token', scopes, details } as const
     return ports.policy.decide(assertion.value, resource.value, action, revoked.value, ports.clock.epochMillis())
   }
   const permit = await decide()
@@ -113,12 +116,15 @@ function findResource(
 
 /** RFC 8693 section 2.2.1. `expires_in` is what remains: a cached token has aged. No refresh token, ever. */
 function toTokenResponse(credential: Credential, now: NumericDate): Response {
+  // RFC 9396 section 7: as granted, which may be less than was asked.
+  const details: unknown = credential.details && JSON.parse(credential.details.json)
   const body = {
     access_token: credential.token.reveal(),
     issued_token_type: TOKEN_TYPE.accessToken,
     token_type: 'Bearer',
     expires_in: Math.max(0, credential.expiresAt - now),
     ...(credential.scopes.length === 0 ? {} : { scope: credential.scopes.join(' ') }),
+    ...(details === undefined ? {} : { authorization_details: details }),
   }
   return toJson(body, 200, { pragma: 'no-cache' })
 }

@@ -81,6 +81,7 @@ export function createJob(options: JobOptions = {}): TokenJob {
     resource: 'orders',
     caller: 'web',
     scopes: ['orders.read'],
+    details: undefined,
     subjectToken: 'header.payload.signature',
     minRemainingSeconds: 60,
     rejectedEntry: undefined,

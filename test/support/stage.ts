@@ -262,6 +262,7 @@ function configOf({ world, origin, agentKey }: ConfigParts) {
         resource: tasks.resource,
         client: rasClient('tasks'),
         scopes: ['read', 'write'],
+        authorization_details_types: ['list', 'export'],
         proxy: { path: '/r/tasks', upstream: tasks.upstream, request_headers: ['X-Project'] },
       },
       notes: {
@@ -319,7 +320,13 @@ function configOf({ world, origin, agentKey }: ConfigParts) {
         },
         { id: 'readers', effect: 'deny', who: { groups: ['readers'] }, scopes: ['write'] },
         { id: 'nothing', effect: 'deny', who: { groups: ['nothing'] }, scopes: ['read', 'write'] },
-        { id: 'agents', effect: 'allow', who: { clients: ['agent', 'agent-post', 'agent-jwt'] }, resources: ['tasks'] },
+        {
+          id: 'agents',
+          effect: 'allow',
+          who: { clients: ['agent', 'agent-post', 'agent-jwt'] },
+          resources: ['tasks'],
+          authorization_details_types: ['list'],
+        },
         {
           id: 'agent-elsewhere',
           effect: 'allow',

@@ -78,6 +78,7 @@ describe('a gateway with a token endpoint', () => {
       resource: `${stage.gateway.url}/r/tasks`,
       authorization_servers: [stage.world.corp.issuer, stage.world.partner.issuer, `${stage.world.closedOrigin}/lost`],
       scopes_supported: ['openid', 'read', 'write'],
+      authorization_details_types_supported: ['list', 'export'],
       bearer_methods_supported: ['header'],
       resource_name: 'tasks',
     })

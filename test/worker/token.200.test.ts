@@ -69,6 +69,25 @@ test('a refresh token or an ID token in the answer of the server behind goes no 
   ])
 })
 
+test('authorization details reach the identity provider, and come back as the server behind has granted them', async () => {
+  const { world } = stage
+  const form = {
+    subject_token: await world.corp.idToken({ sub: 'detailed' }),
+    authorization_details: '[ { "type": "list", "name": "home" } ]',
+  }
+  world.tasks.token.script({ patch: { authorization_details: [{ type: 'list', name: 'home', id: 7 }] } })
+  const answer = await stage.grant({ form })
+  expect(answer.status).toBe(200)
+  expect(answer.json['authorization_details']).toEqual([{ type: 'list', name: 'home', id: 7 }])
+  expect(world.corp.token.last.form.get('authorization_details')).toBe('[{"name":"home","type":"list"}]')
+  const again = await stage.grant({ form })
+  expect(again.json['authorization_details']).toEqual([{ type: 'list', name: 'home', id: 7 }])
+  const without = await stage.grant({ form: { subject_token: form.subject_token } })
+  expect(without.json).not.toHaveProperty('authorization_details')
+  expect(without.json['access_token']).not.toBe(answer.json['access_token'])
+  expect(world.legs()).toEqual({ exchanges: 2, redemptions: 2 })
+})
+
 describe('the client', () => {
   test('authenticates by Basic, form-urlencoded or not', async () => {
     const subject = await stage.world.corp.idToken({ sub: 'basic' })

@@ -104,6 +104,16 @@ describe('what is asked', () => {
     ['a scope with a quote', { scope: 'read "write"' }, 'CLI108', 'invalid_scope'],
     ['a scope with two spaces', { scope: 'read  write' }, 'CLI108', 'invalid_scope'],
     ['a scope the resource does not have', { scope: 'admin' }, 'POL102', 'invalid_scope'],
+    ...(
+      [
+        ['authorization details that are no JSON', 'x', 'CLI117'],
+        ['authorization details the resource does not take', '[{"type":"payment"}]', 'CLI117'],
+        ['authorization details no rule allows', '[{"type":"export"}]', 'POL104'],
+      ] as const
+    ).map(
+      ([what, details, code]) =>
+        [what, { authorization_details: details }, code, 'invalid_authorization_details'] as const,
+    ),
   ])('%s', async (_what, form, code, error) => {
     const answer = await stage.grant({ form: { subject_token: token, ...form } })
     await expectTokenError(answer, code, 400, error)
@@ -175,6 +185,17 @@ describe('refused further on', () => {
     expect(answer.text + JSON.stringify(event)).not.toContain('FOREIGN')
     expect(answer.json).not.toHaveProperty('acr_values')
     expect(world.legs()).toEqual({ exchanges: 1, redemptions: leg === 'IDP' ? 0 : 1 })
+  })
+
+  test.each([
+    ['IDP', 'IDP107'],
+    ['RAS', 'RAS107'],
+  ])('%s does not take the authorization details', async (leg, code) => {
+    const { world } = stage
+    const endpoint = leg === 'IDP' ? world.corp.token : world.tasks.token
+    endpoint.script({ status: 400, json: { error: 'invalid_authorization_details' } })
+    const form = { subject_token: await world.corp.idToken({ sub: code }), authorization_details: '[{"type":"list"}]' }
+    await expectTokenError(await stage.grant({ form }), code, 400, 'invalid_authorization_details')
   })
 
   test.each(['IDP', 'RAS'])('%s wants a stronger login, and its wishes are passed on', async (leg) => {

@@ -109,6 +109,7 @@ describe('parseConfig() links', () => {
             client: { id: 'acme-gateway', auth: basic('TASKS_CLIENT_SECRET') },
             clientsByCaller: new Map(),
             scopes: ['todos.read', 'todos.write'],
+            detailTypes: [],
             dpop: 'off',
             proxy: {
               match: { kind: 'path', prefix: '/r/tasks' },

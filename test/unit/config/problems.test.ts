@@ -453,6 +453,13 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
       'did you mean "read"?',
     ],
     [
+      'refuses a type of authorization details that no resource of the rule takes',
+      '"scopes": ["read"]',
+      '"scopes": ["read"], "authorization_details_types": [›"payment"]',
+      'CFG108',
+      'the type "payment"',
+    ],
+    [
       'refuses a user of an identity provider that is not there',
       '"effect": "allow"',
       '"effect": "allow", "who": { "users": [›"okta/ann"] }',

@@ -31,6 +31,7 @@ async function sealedFor(
     identity,
     token: new Secret(token),
     scopes: permit.scopes,
+    details: undefined,
     jti: undefined,
     idJag: undefined,
     obtainedAt: world.clock.epochMillis(),

@@ -61,10 +61,16 @@ const ENTRY: Entry = {
   identity: '1:1',
   token: new Secret('user:grant:secret'),
   scopes: scopesOf('a', 'b'),
+  details: { json: '[{"type":"t"}]', types: ['t'] },
   ...lifetimeOf(NOW, 3600, BOUNDS),
   obtainedAt: NOW * 1000,
   jti: 'jag-1',
-  idJag: { token: new Secret('e30.e30.sig'), expiresAt: numericDate(NOW + 300), scopes: scopesOf('a') },
+  idJag: {
+    token: new Secret('e30.e30.sig'),
+    expiresAt: numericDate(NOW + 300),
+    scopes: scopesOf('a'),
+    details: { json: '[{"type":"t"},{"type":"u"}]', types: ['t', 'u'] },
+  },
 }
 
 function reveal(entry: Entry | undefined): unknown {
@@ -91,7 +97,8 @@ describe('encodeEntry() and decodeEntry()', () => {
     const decode = (changes: Record<string, unknown>): Entry | undefined =>
       decodeEntry(toUtf8(JSON.stringify({ ...good, ...changes })))
     expect(decode({})).toBeDefined()
-    for (const name of Object.keys(good).filter((each) => each !== 'jti' && each !== 'id_jag')) {
+    const optional = ['jti', 'id_jag', 'details']
+    for (const name of Object.keys(good).filter((each) => !optional.includes(each))) {
       expect(decode({ [name]: undefined })).toBeUndefined()
       expect(decode({ [name]: null })).toBeUndefined()
       expect(decode({ [name]: {} })).toBeUndefined()
@@ -110,6 +117,8 @@ describe('encodeEntry() and decodeEntry()', () => {
       { id_jag: { token: 'x' } },
       { id_jag: null },
       { jti: 5 },
+      { details: [] },
+      { details: { json: '[]' } },
     ]
     for (const changes of bad) expect(decode(changes)).toBeUndefined()
   })
@@ -133,6 +142,7 @@ describe('toCredential()', () => {
       resource: 'tasks',
       entryId: 'entry-1',
       scopes: ['a', 'b'],
+      details: { json: '[{"type":"t"}]', types: ['t'] },
       expiresAt: NOW + 3600,
     })
     expect(token.reveal()).toBe('user:grant:secret')

@@ -141,6 +141,7 @@ describe('an entry of another build', () => {
         identity: nameParts(permit).identity,
         token: new Secret('of-another-build'),
         scopes: permit.scopes,
+        details: undefined,
         obtainedAt: world.clock.epochMillis(),
         jti: undefined,
         idJag: undefined,

@@ -240,6 +240,7 @@ describe('the work of a flight in another deployment', async () => {
     resource: 'tasks',
     caller: 'browser-app',
     scopes: ['tasks.read'],
+    details: undefined,
     subjectToken: 'e30.e30.sig',
     identity: 'x',
     minRemainingSeconds: 0,
@@ -273,6 +274,7 @@ describe('the work of a flight in another deployment', async () => {
         identity,
         token: new Secret('old'),
         scopes: scopesOf('tasks.read'),
+        details: undefined,
         ...lifetimeOf(world.clock.now(), 3600, { maxTtlSeconds: 3600, refreshBeforeSeconds: 60 }),
         obtainedAt: world.clock.epochMillis(),
         jti: 'jag',
@@ -280,6 +282,7 @@ describe('the work of a flight in another deployment', async () => {
           token: new Secret(`e30.${toBase64Url(toUtf8('{"sub":"bob"}'))}.c2ln`),
           expiresAt: plusSeconds(world.clock.now(), 300),
           scopes: scopesOf('tasks.read'),
+          details: undefined,
         },
       }
       const sealed = await ring.seal(JOB.name, encodeEntry(entry))

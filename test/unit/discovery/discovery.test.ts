@@ -91,6 +91,14 @@ describe('the metadata of a resource (RFC 9728)', () => {
     })
   })
 
+  test('tells the types of authorization details the resource takes', async () => {
+    const tasks = { ...RESOURCES.tasks, authorization_details_types: ['task_list'] }
+    const world = createWorld({ resources: { ...RESOURCES, tasks } })
+    expect(await document(world, `${RESOURCE}/r/tasks`)).toMatchObject({
+      authorization_details_types_supported: ['task_list'],
+    })
+  })
+
   test('stands on the resource’s own host where it has one', async () => {
     expect(await document(createWorld(), `https://notes.gw.test${RESOURCE}`)).toMatchObject({
       resource: 'https://notes.gw.test',

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { isObject, parseJsonObject } from '../../../src/lib/strict-json.ts'
+import { isObject, parseJson, parseJsonObject, toCanonicalJson } from '../../../src/lib/strict-json.ts'
 
 function problemOf(text: string): string {
   const parsed = parseJsonObject(text)
@@ -165,4 +165,44 @@ describe('isObject()', () => {
     expect([{}, { a: 1 }].every((value) => isObject(value))).toBe(true)
     expect([[], null, undefined, 'x', 1, true].some((value) => isObject(value))).toBe(false)
   })
+})
+
+describe('parseJson() and toCanonicalJson()', () => {
+  test('give one text to one value, whatever its spelling', () => {
+    const spellings = [
+      '[{"b":[1,{"d":null,"c":"\\u0061"}],"a":1.50}]',
+      ' [ {"a":15e-1, "b":[1.0,{"c":"a","d":null}]} ]\n',
+    ]
+    for (const text of spellings) {
+      const value = parseJson(text)
+      expect(value.ok && toCanonicalJson(value.value)).toBe('[{"a":1.5,"b":[1,{"c":"a","d":null}]}]')
+    }
+  })
+
+  test('sort members by their code units, also those that look like numbers', () => {
+    expect(toCanonicalJson({ b: 1, '10': 2, '9': 3, a: 4, B: 5, é: 6 })).toBe('{"10":2,"9":3,"B":5,"a":4,"b":1,"é":6}')
+  })
+
+  test('read what they have written as the same value', () => {
+    fc.assert(
+      fc.property(fc.jsonValue({ maxDepth: 6 }), (value) => {
+        const text = toCanonicalJson(JSON.parse(JSON.stringify(value)))
+        fc.pre(text !== undefined && !text.includes('__proto__'))
+        expect(parseJson(text)).toEqual({ ok: true, value: JSON.parse(JSON.stringify(value)) })
+      }),
+    )
+  })
+
+  test.each(['9007199254740993', '-9007199254740992', '1e400', '[[{"a":-1e999}]]'])('have no text for %s', (text) => {
+    const value = parseJson(text)
+    expect(value.ok).toBe(true)
+    expect(value.ok && toCanonicalJson(value.value)).toBeUndefined()
+  })
+
+  test.each(['', 'nope', '[1,]', '{"a":1,"a":2}', '[{"__proto__":1}]', '['.repeat(17) + ']'.repeat(17)])(
+    'do not read %s',
+    (text) => {
+      expect(parseJson(text).ok).toBe(false)
+    },
+  )
 })

@@ -20,6 +20,7 @@ const EXPECTED: IdJagExpectations = {
   clientId: 'tailspin-gw' as ClientId,
   resources: [API],
   scopes: scopesOf('invoice.read', 'invoice.write'),
+  details: undefined,
   now: numericDate(1_800_000_000),
 }
 

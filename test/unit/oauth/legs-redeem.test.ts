@@ -132,7 +132,12 @@ describe('redeemIdJag() takes', () => {
   ])('an answer with %s', async (_what, changes) => {
     const { result } = await redeem(answer(redeemed(changes)))
     expect(result).toMatchObject({ ok: true, value: { scopes: [...SCOPES], lifetimeSeconds: 3600 } })
-    expect(Object.keys(result.ok ? result.value : {}).toSorted()).toEqual(['lifetimeSeconds', 'scopes', 'token'])
+    expect(Object.keys(result.ok ? result.value : {}).toSorted()).toEqual([
+      'details',
+      'lifetimeSeconds',
+      'scopes',
+      'token',
+    ])
   })
 
   test('more scope than was asked where the server is known to add its own, and says so', async () => {
@@ -225,6 +230,7 @@ describe('redeemIdJag() understands the error', () => {
     ['access_denied', 'RAS102'],
     ['invalid_target', 'RAS103'],
     ['invalid_scope', 'RAS104'],
+    ['invalid_authorization_details', 'RAS106'],
     ['insufficient_user_authentication', 'RAS105'],
     ['interaction_required', 'RAS105'],
     ['invalid_client', 'RAS106'],

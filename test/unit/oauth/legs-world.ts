@@ -92,6 +92,7 @@ export async function exchange(reply: Answer, changes: Partial<ExchangeRequest> 
     resource: API,
     sendResource: true,
     scopes: SCOPES,
+    details: undefined,
     now: NOW,
     ...changes,
   }
@@ -99,7 +100,7 @@ export async function exchange(reply: Answer, changes: Partial<ExchangeRequest> 
 }
 
 export function idJagOf(scopes: readonly ScopeToken[] = SCOPES, token = 'the.id.jag'): IdJag {
-  return { token: new Secret(token), jti: 'jag-1', expiresAt: numericDate(NOW + 300), scopes }
+  return { token: new Secret(token), jti: 'jag-1', expiresAt: numericDate(NOW + 300), scopes, details: undefined }
 }
 
 export async function redeem(reply: Answer, changes: Partial<RedeemRequest> = {}): Promise<Leg<AccessToken>> {

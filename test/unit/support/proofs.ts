@@ -135,6 +135,7 @@ export function resourceOf(changes: ResourceChanges = {}): Resource {
     client: rasClient(rasClientId),
     clientsByCaller: new Map(Object.entries(rasClientsByCaller).map(([caller, id]) => [caller, rasClient(id)])),
     scopes: scopesOf('tasks.read', 'tasks.write'),
+    detailTypes: [],
     dpop: 'off',
     proxy: undefined,
     ...rest,
@@ -151,6 +152,7 @@ export function ruleOf(changes: Partial<Rule> = {}): Rule {
     clients: undefined,
     resources: undefined,
     scopes: undefined,
+    detailTypes: undefined,
     methods: undefined,
     paths: undefined,
     ...changes,
@@ -158,9 +160,15 @@ export function ruleOf(changes: Partial<Rule> = {}): Rule {
 }
 
 /** A permit for exactly these scopes, by a rule that allows everything. */
-export function permitOf(assertion: VerifiedAssertion, resource: Resource, scopes?: readonly ScopeToken[]): Permit {
-  const action: Action = { kind: 'token', scopes }
-  const permit = createPolicy([ruleOf()], [resource]).decide(assertion, resource, action, NOTHING_REVOKED, NOW * 1000)
+export function permitOf(
+  assertion: VerifiedAssertion,
+  resource: Resource,
+  scopes?: readonly ScopeToken[],
+  more: Omit<Extract<Action, { kind: 'token' }>, 'kind' | 'scopes'> = {},
+): Permit {
+  const action: Action = { kind: 'token', scopes, ...more }
+  const rule = ruleOf({ detailTypes: more.details?.types })
+  const permit = createPolicy([rule], [resource]).decide(assertion, resource, action, NOTHING_REVOKED, NOW * 1000)
   if (!permit.ok) throw new Error(`no permit: ${permit.error.code}`)
   return permit.value
 }
