@@ -10,6 +10,7 @@
 //   warm    callers whom the isolate does not remember, but whose credentials are in KV: verify, get, unseal, forward.
 //   burst   500 requests at once that miss the same token, half of them at another isolate.
 //   economy ID-JAGs of a simulated working day, token requests of warm callers, and how long a revoked token is used.
+//   policy  one decision by a thousand rules.
 //
 // `cold` sends 2,200 callers through one isolate, each once. For `warm` another isolate that shares the KV then sees them one
 // after the other, and around again. It remembers 1,000 verified tokens and 2,000 credentials and forgets the oldest first, so
@@ -24,6 +25,7 @@ import { parseArgs } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { MAX_ID_JAGS, simulateDay } from './economy.ts'
 import { load, type Load } from './load.ts'
+import { MAX_P50_US, measurePolicy } from './policy.ts'
 import { judgeRevocations, measureRevocations } from './revoke.ts'
 import type { Runtime } from './runtime.ts'
 import { deployedBundle, PREFIX, setBare, setGateway, type Counts, type GatewayStage } from './stage.ts'
@@ -141,6 +143,8 @@ async function run(plan: Plan): Promise<{ readonly result: object; readonly prob
     const direct = getRequest(PATH, await issuer.idToken('direct'))
     const coldRounds = await compareCold(plan, { gateway, bare }, direct, strangers)
     const [economy] = await Promise.all([measureEconomy(plan, code), sleep(plan.quick ? 0 : OBJECTS_END_MS)])
+    const policy = await measurePolicy(1_000, plan.quick ? 2_000 : 20_000)
+    console.error(`policy ${policy.rules} rules: p50 ${policy.p50_us} µs, p99 ${policy.p99_us} µs`)
     const compared = await compareKnown(plan, { gateway, bare }, { direct, regular, strangers })
     const bursts: Burst[] = []
     for (const one of slow) bursts.push(await burst(gateway, one))
@@ -150,6 +154,7 @@ async function run(plan: Plan): Promise<{ readonly result: object; readonly prob
     const requests = known.reduce((sum, round) => sum + round.requests, 0)
     const problems = [...economy.problems]
     if (tokenCalls > 0) problems.push(`economy: ${tokenCalls} token requests for ${requests} hot and warm ones, not 0`)
+    if (policy.p50_us > MAX_P50_US) problems.push(`policy: a decision takes ${policy.p50_us} µs, not ${MAX_P50_US}`)
     if (ofBursts.exchanges !== 1 || ofBursts.redemptions !== 1)
       problems.push(`burst: ${ofBursts.exchanges} exchanges and ${ofBursts.redemptions} redemptions, not one of each`)
     return {
@@ -165,6 +170,7 @@ async function run(plan: Plan): Promise<{ readonly result: object; readonly prob
           revoke_to_last_200_seconds: economy.lastSeconds,
           used_after_receipt_at_0s: economy.begunAfterReceipt,
         },
+        policy,
         rounds: plan.rounds,
         bundle_gzip_bytes: gzipSync(code).length,
       },

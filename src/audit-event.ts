@@ -22,7 +22,8 @@ export interface AuditEvent {
   readonly client?: { readonly id: string; readonly auth: string }
   readonly resource?: { readonly id: string; readonly kind: string; readonly aud: string }
   readonly scopes?: { readonly asked: readonly string[]; readonly granted?: readonly string[] }
-  readonly policy?: { readonly effect: 'allow' | 'deny'; readonly rule?: string }
+  /** `shadow`: the rules with the effect shadow-deny that would have denied this, or some of its scopes. */
+  readonly policy?: { readonly effect: 'allow' | 'deny'; readonly rule?: string; readonly shadow?: readonly string[] }
   readonly http: { readonly method: string; readonly status: number }
   /** `ttl_s`: for how many more seconds the credential is good. */
   readonly token?: { readonly id_jag_jti?: string; readonly ttl_s: number }

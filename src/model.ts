@@ -188,13 +188,25 @@ export interface Resource {
   readonly proxy: Proxy | undefined
 }
 
+/** `shadow-deny`: what it would deny is recorded, and passes. */
+export type Effect = 'allow' | 'deny' | 'shadow-deny'
+
 /** A policy rule as configured, names resolved. An absent condition holds for everything. */
 export interface Rule {
   readonly id: string
-  readonly effect: 'allow' | 'deny'
+  readonly effect: Effect
   readonly users: readonly UserMatch[] | undefined
   readonly groups: readonly string[] | undefined
   readonly clients: readonly string[] | undefined
+  readonly tenants: readonly string[] | undefined
+  /** By the name of the claim; one of the values is enough, and every claim must have one. */
+  readonly claims: ReadonlyMap<string, readonly ClaimValue[]> | undefined
+  /** How the user signed in: one of these classes, by one of these methods, so many seconds ago at most. */
+  readonly acr: readonly string[] | undefined
+  readonly amr: readonly string[] | undefined
+  readonly maxAuthAgeSeconds: number | undefined
+  /** Milliseconds since the epoch: from then on it is as if the rule did not exist. */
+  readonly until: number | undefined
   readonly resources: readonly string[] | undefined
   readonly scopes: readonly ScopeToken[] | undefined
   /** Types of authorization details. Unlike scopes, an allow rule that names none allows none. */
@@ -202,6 +214,12 @@ export interface Rule {
   readonly methods: readonly string[] | undefined
   readonly paths: readonly string[] | undefined
 }
+
+/** What a rule compares a claim with. */
+export type ClaimValue = string | number | boolean
+
+/** What a token has under a claim: its values, or something that no value can be compared with. */
+export type ClaimReading = readonly ClaimValue[] | 'unreadable'
 
 /** A subject, at one IdP or (only where one is configured, or in a deny rule) at any. */
 export interface UserMatch {
@@ -238,7 +256,8 @@ export interface Principal {
   readonly subject: string
   readonly tenant: string | undefined
   readonly groups: readonly string[]
-  readonly acr: string | undefined
+  /** Those claims of the assertion that rules ask for, `acr` and `amr` among them; no others are kept. */
+  readonly claims: ReadonlyMap<string, ClaimReading>
   readonly authTime: NumericDate | undefined
   /** When the assertion that says so was issued, and when it expires. */
   readonly issuedAt: NumericDate
@@ -283,6 +302,10 @@ export declare class Permit {
   readonly details: AuthorizationDetails | undefined
   /** The id of the rule that allowed it. */
   readonly rule: string
+  /** The ids of shadow rules that would have denied it, or some of its scopes. */
+  readonly shadow: readonly string[]
+  /** How the user signed in, as far as rules here ask for that; a token of another login is another token. */
+  readonly assurance: string | undefined
   /** Access tokens obtained up to this time are dead, in milliseconds since the epoch; 0: none is. */
   readonly tokensUntil: number
 }

@@ -183,6 +183,11 @@ export const CATALOGUE = {
     says: 'a scope that was asked for is not allowed',
     fix: 'Ask for fewer scopes, or let an administrator allow them in a rule.',
   },
+  POL103: {
+    kind: 'step_up',
+    says: 'rule {name} wants a stronger or newer login',
+    fix: 'Sign in again as asked (acr_values, max_age), by a method the rule accepts, and use the new ID token.',
+  },
   POL104: {
     kind: 'details_refused',
     says: 'a type of authorization_details that was asked for is not allowed',

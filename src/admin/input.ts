@@ -3,6 +3,7 @@
 import * as v from 'valibot'
 import type { Config } from '../config/config.ts'
 import { fromUtf8 } from '../lib/bytes.ts'
+import { parseDateTime } from '../lib/date-time.ts'
 import { readLimited } from '../lib/limited-body.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { parseJsonObject, type JsonObject } from '../lib/strict-json.ts'
@@ -83,7 +84,7 @@ export function parseRevocation(body: JsonObject, names: Names, nowMs: number): 
   const selector = parseNamingSelector(parsed.value, names)
   if (!selector.ok) return selector
   const { before, dry_run: dryRun = false } = parsed.value
-  const time = before === undefined ? nowMs : parseTime(before)
+  const time = before === undefined ? nowMs : parseDateTime(before)
   if (time === undefined || time > nowMs) return err({ code: 'ADM106', name: 'before' })
   return ok({ selector: selector.value, before: time, dryRun })
 }
@@ -101,7 +102,7 @@ export function parseBlock(body: JsonObject, names: Names, nowMs: number): Resul
   const selector = parseNamingSelector(parsed.value, names)
   if (!selector.ok) return selector
   const { until } = parsed.value
-  const time = until === undefined ? undefined : parseTime(until)
+  const time = until === undefined ? undefined : parseDateTime(until)
   if (until !== undefined && (time === undefined || time <= nowMs)) return err({ code: 'ADM106', name: 'until' })
   return ok({ selector: selector.value, until: time })
 }
@@ -149,19 +150,6 @@ function parseNamingSelector(parts: SelectorParts, names: Names): Result<Revocat
 /** As identity reads a subject: what could never be one is a mistake, not somebody without connections. */
 export function isUser(text: string): boolean {
   return text !== '' && text.length <= MAX_USER_CHARS && text.isWellFormed() && !CONTROL.test(text)
-}
-
-const TIMESTAMP = /^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$/
-
-/** RFC 3339 section 5.6 in milliseconds since the epoch, without leap seconds; undefined: not a time. */
-export function parseTime(text: string): number | undefined {
-  const [, local, fraction = '', zone = ''] = TIMESTAMP.exec(text.toUpperCase()) ?? []
-  if (local === undefined) return undefined
-  // Read as UTC and written again, the 30th of February comes out as another day.
-  const asUtc = Date.parse(`${local}Z`)
-  if (Number.isNaN(asUtc) || !new Date(asUtc).toISOString().startsWith(local)) return undefined
-  const time = Date.parse(`${local}${fraction.slice(0, 4)}${zone}`)
-  return Number.isNaN(time) ? undefined : time
 }
 
 export function toTime(epochMillis: number): string {

@@ -94,13 +94,17 @@ function about(facts: Facts, refusal: Refusal | undefined): Partial<AuditEvent> 
     ...(asked === undefined
       ? {}
       : { scopes: { asked, ...(facts.credential === undefined ? {} : { granted: facts.credential.scopes }) } }),
-    ...(permit === undefined ? denial(refusal) : { policy: { effect: 'allow', rule: permit.rule } }),
+    ...(permit === undefined ? denial(refusal) : { policy: allowance(permit) }),
   }
 }
 
 function userOf({ principal }: VerifiedAssertion): NonNullable<AuditEvent['user']> {
   const { issuer, subject, tenant } = principal
   return { issuer, sub: subject, ...(tenant === undefined ? {} : { tenant }) }
+}
+
+function allowance({ rule, shadow }: Permit): NonNullable<AuditEvent['policy']> {
+  return { effect: 'allow', rule, ...(shadow.length === 0 ? {} : { shadow }) }
 }
 
 function denial(refusal: Refusal | undefined): Partial<AuditEvent> {

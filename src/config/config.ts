@@ -6,7 +6,7 @@ import type { AdminAccess, CallingClient, Idp, OutboundAuth, RateLimit, Resource
 import { renderProblems } from './frame.ts'
 import { linkAdmin } from './link-admin.ts'
 import { linkLimits } from './link-limits.ts'
-import { linkRules } from './link-rules.ts'
+import { claimsAskedFor, linkRules } from './link-rules.ts'
 import { link } from './link.ts'
 import { findWarnings } from './lint.ts'
 import type { ConfigPath, ConfigProblem, Finding, Span } from './problem.ts'
@@ -35,6 +35,8 @@ export interface Config {
   readonly resources: ReadonlyMap<string, Resource>
   /** In the order of the file. */
   readonly rules: readonly Rule[]
+  /** What rules ask of an assertion beside who it is about; nothing else of it is kept. */
+  readonly policyClaims: ReadonlySet<string>
   readonly cache: {
     readonly maxTtlSeconds: number
     readonly refreshBeforeSeconds: number
@@ -97,6 +99,7 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
     publicUrl,
     ...links,
     rules,
+    policyClaims: claimsAskedFor(rules),
     cache: {
       maxTtlSeconds: cache.max_ttl,
       refreshBeforeSeconds: cache.refresh_before,

@@ -22,7 +22,7 @@ export function linkRules(linker: Linker): Rule[] {
 }
 
 function linkRule(linker: Linker, entry: RuleEntry, path: ConfigPath): Rule {
-  const { users, groups, clients } = entry.who
+  const { users, groups, clients, tenants, claims, acr, amr, max_auth_age: maxAuthAgeSeconds } = entry.who
   clients?.forEach((name, index) => checkClient(linker, name, [...path, 'who', 'clients', index]))
   entry.resources?.forEach((name, index) => checkResource(linker, name, [...path, 'resources', index]))
   checkOwned(linker, entry, SCOPES, [...path, 'scopes'])
@@ -35,18 +35,40 @@ function linkRule(linker: Linker, entry: RuleEntry, path: ConfigPath): Rule {
       '"/v1/*" is everything below /v1, "/v1/*/notes" has any one segment in the middle, "/v1/**" includes /v1 itself'
     linker.report({ code: 'CFG104', path: [...path, 'paths', index], message: fault, help })
   })
+  if (entry.effect !== 'allow' && maxAuthAgeSeconds !== undefined) {
+    const message = `a rule that denies would deny the logins that are new enough, and pass the old ones`
+    const help = 'put "max_auth_age" into the rules that allow'
+    linker.report({ code: 'CFG112', path: [...path, 'who', 'max_auth_age'], at: 'key', message, help })
+  }
   return {
     id: entry.id,
     effect: entry.effect,
     users: users?.map((user, index) => linkUser(linker, user, entry.effect, [...path, 'who', 'users', index])),
     groups,
     clients,
+    tenants,
+    claims: claims && new Map(Object.entries(claims)),
+    acr,
+    amr,
+    maxAuthAgeSeconds,
+    until: entry.until,
     resources: entry.resources,
     scopes: entry.scopes,
     detailTypes: entry.authorization_details_types,
     methods: entry.methods,
     paths: entry.paths,
   }
+}
+
+/** The claims that rules look at, each once. */
+export function claimsAskedFor(rules: readonly Rule[]): ReadonlySet<string> {
+  return new Set(
+    rules.flatMap(({ claims, acr, amr }) => [
+      ...(claims?.keys() ?? []),
+      ...(acr === undefined ? [] : ['acr']),
+      ...(amr === undefined ? [] : ['amr']),
+    ]),
+  )
 }
 
 /** `idp/sub`, or `sub` where it cannot mean somebody else (T13). */

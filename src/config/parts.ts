@@ -1,6 +1,7 @@
 // The small parts the schema of the file is made of. Each says in our own words what is wrong; a message is up to three
 // lines: code, message, help (`toFinding` in shape.ts takes them apart again).
 import * as v from 'valibot'
+import { parseDate, parseDateTime } from '../lib/date-time.ts'
 import type { ClientId, ScopeToken, SecretName, SigningAlgorithm } from '../model.ts'
 import { didYouMean, quote, type ConfigCode } from './problem.ts'
 import type { AddressFault } from './urls.ts'
@@ -115,6 +116,46 @@ export const text = v.pipe(
   v.maxLength(MAX_TEXT, TEXT_EXPECTED),
   v.check((input) => !/\p{Cc}/u.test(input), TEXT_EXPECTED),
 )
+
+/** Things by a text that others have chosen, at least one. */
+export function byText<const Value extends v.GenericSchema>(value: Value, what: string) {
+  const entries = refuseArrays(v.record(text, value, OBJECT_EXPECTED))
+  return v.pipe(entries, v.minEntries(1, say('CFG103', `at least one ${what} is needed here`)))
+}
+
+/** What a claim can be compared with; true is not "true". */
+export const claimValue = v.union(
+  [text, v.number(), v.boolean()],
+  say('CFG104', 'a text, a number, true or false is expected here'),
+)
+
+/** One authentication context class. They are asked for in a list with spaces between them (RFC 9470 section 4). */
+export const acr = v.pipe(
+  v.string(STRING_EXPECTED),
+  v.regex(
+    /^[\x21\x23-\x5B\x5D-\x7E]{1,256}$/,
+    say('CFG104', 'one class is expected here: printable ASCII without space, " and \\'),
+  ),
+)
+
+const DAY_MS = 86_400_000
+const MOMENT_EXPECTED = say(
+  'CFG104',
+  'a date or a time is expected here: "2026-12-31" or "2026-12-31T18:00:00Z"',
+  'a date means the end of that day in UTC; a time has its offset (RFC 3339)',
+)
+
+/** When something ends, in milliseconds since the epoch. Whoever writes a date means that day as well. */
+export const lastMoment = v.pipe(
+  v.string(MOMENT_EXPECTED),
+  v.check((written) => endOf(written) !== undefined, MOMENT_EXPECTED),
+  v.transform((written) => endOf(written) ?? 0),
+)
+
+function endOf(written: string): number | undefined {
+  const day = parseDate(written)
+  return day === undefined ? parseDateTime(written) : day + DAY_MS
+}
 
 export function address(fault: (text: string) => AddressFault) {
   return v.pipe(

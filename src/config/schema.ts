@@ -3,12 +3,16 @@
 // `configSchema`.
 import * as v from 'valibot'
 import {
+  acr,
   address,
   algorithm,
   badChoice,
+  byText,
+  claimValue,
   clientId,
   duration,
   flag,
+  lastMoment,
   list,
   name,
   named,
@@ -166,15 +170,21 @@ export const resourceSchema = v.variant('kind', [idJagResourceSchema], badChoice
 
 export const ruleSchema = object({
   id: name,
-  effect: oneOf(['allow', 'deny']),
+  effect: oneOf(['allow', 'deny', 'shadow-deny']),
   who: v.optional(
     object({
       users: v.exactOptional(someOf(text)),
       groups: v.exactOptional(someOf(text)),
       clients: v.exactOptional(someOf(name)),
+      tenants: v.exactOptional(someOf(text)),
+      claims: v.exactOptional(byText(someOf(claimValue), 'claim')),
+      acr: v.exactOptional(someOf(acr)),
+      amr: v.exactOptional(someOf(text)),
+      max_auth_age: v.exactOptional(duration('1s', '30d')),
     }),
     {},
   ),
+  until: v.exactOptional(lastMoment),
   resources: v.exactOptional(someOf(name)),
   scopes: v.exactOptional(someOf(scope)),
   authorization_details_types: v.exactOptional(someOf(text)),

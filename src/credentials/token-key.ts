@@ -36,15 +36,11 @@ export function placeOf({ assertion, resource }: Permit): string {
 
 /** Injective: two permits give the same texts only if a token of the one is a token of the other. */
 export function nameParts(permit: Permit): NameParts {
-  const { assertion, resource, scopes, details } = permit
+  const { assertion, resource, scopes, details, assurance } = permit
   const { issuer, tenant, subject } = assertion.principal
   const user = encodeFields([issuer, tenant, subject])
   const client = encodeFields([assertion.caller.name])
   const target = encodeFields([resource.name])
-  return {
-    user,
-    client,
-    resource: target,
-    identity: encodeFields([EPOCH, user, client, placeOf(permit), scopes, details?.json]),
-  }
+  const identity = encodeFields([EPOCH, user, client, placeOf(permit), scopes, details?.json, assurance])
+  return { user, client, resource: target, identity }
 }

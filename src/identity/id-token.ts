@@ -3,7 +3,7 @@
 import { err, ok, type Result } from '../lib/result.ts'
 import { isObject, type JsonObject } from '../lib/strict-json.ts'
 import { numericDate } from '../lib/numeric-date.ts'
-import type { Idp, IdpClient, Principal } from '../model.ts'
+import type { ClaimReading, Idp, IdpClient, Principal } from '../model.ts'
 import type { Refusal, RefusalCode } from '../refusal.ts'
 import { audiencesOf, checkTimes, claimOf, identifierOf, isText, SKEW_SECONDS, timeOf } from './claims.ts'
 import { parseSignedJwt, type SignedJwt } from './compact-jwt.ts'
@@ -15,6 +15,8 @@ export interface TrustedIdp {
   readonly idp: Idp
   readonly keys: KeyProvider
   readonly clientsById: ReadonlyMap<string, IdpClient>
+  /** The names of the claims that policy asks for. */
+  readonly policyClaims: ReadonlySet<string>
 }
 
 /** A token that holds now, and the bounds within which it goes on holding while nothing but time changes. */
@@ -78,7 +80,7 @@ export async function verifyIdToken(
   if (!client.ok) return client
   const lifetime = checkLifetime(claims, trusted.idp, now())
   if (!lifetime.ok) return lifetime
-  const principal = readPrincipal(claims, trusted.idp, lifetime.value)
+  const principal = readPrincipal(claims, trusted, lifetime.value)
   if (!principal.ok) return principal
   return ok({
     principal: principal.value,
@@ -159,7 +161,11 @@ function checkLifetime(claims: JsonObject, idp: Idp, now: number): Result<Lifeti
 }
 
 /** Issuer, tenant and subject identify; e-mail addresses and names never do. */
-function readPrincipal(claims: JsonObject, idp: Idp, { iat, exp }: Lifetime): Result<Principal, Refusal> {
+function readPrincipal(
+  claims: JsonObject,
+  { idp, policyClaims }: TrustedIdp,
+  { iat, exp }: Lifetime,
+): Result<Principal, Refusal> {
   const subject = identifierOf(claims['sub'])
   if (subject === undefined) return refuse('TOK101', 'sub is not an identifier')
   const tenant = readTenant(claims, idp)
@@ -175,7 +181,7 @@ function readPrincipal(claims: JsonObject, idp: Idp, { iat, exp }: Lifetime): Re
     subject,
     tenant: tenant.value,
     groups,
-    acr: isText(claims['acr']) ? claims['acr'] : undefined,
+    claims: readPolicyClaims(claims, policyClaims),
     authTime: authTime === undefined ? undefined : numericDate(authTime),
     issuedAt: numericDate(iat),
     expiresAt: numericDate(exp),
@@ -202,10 +208,36 @@ function readGroups(claims: JsonObject, { claims: names }: Idp): readonly string
   return list.every(isText) ? list : undefined
 }
 
+const NO_CLAIMS: Principal['claims'] = new Map()
+
+function readPolicyClaims(claims: JsonObject, names: ReadonlySet<string>): Principal['claims'] {
+  if (names.size === 0) return NO_CLAIMS
+  const readings = new Map<string, ClaimReading>()
+  for (const name of names) {
+    const claimed = claimOf(claims, name)
+    if (claimed !== undefined) readings.set(name, readingOf(claimed))
+    else if (isDistributed(claims, name)) readings.set(name, 'unreadable')
+  }
+  return readings
+}
+
+/** Lists are read as any of their values; `amr` written as one text (ADFS) is a list of one. */
+function readingOf(claimed: unknown): ClaimReading {
+  const list: readonly unknown[] = Array.isArray(claimed) ? claimed : [claimed]
+  return list.every(isScalar) ? list : 'unreadable'
+}
+
+function isScalar(value: unknown): value is string | number | boolean {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+}
+
 function isElsewhere(claims: JsonObject, name: string | undefined): boolean {
-  if (name === undefined) return false
+  return name !== undefined && (claimOf(claims, 'hasgroups') === true || isDistributed(claims, name))
+}
+
+function isDistributed(claims: JsonObject, name: string): boolean {
   const names = claimOf(claims, '_claim_names')
-  return claimOf(claims, 'hasgroups') === true || (isObject(names) && Object.hasOwn(names, name))
+  return isObject(names) && Object.hasOwn(names, name)
 }
 
 function refuse(code: RefusalCode, detail: string): Result<never, Refusal> {

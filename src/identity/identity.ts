@@ -47,7 +47,8 @@ export interface IdentityPorts {
 }
 
 /** What identity reads of the configuration. */
-export type IdentityConfig = Pick<Config, 'publicUrl' | 'idpsByIssuer' | 'clients'> & Partial<Pick<Config, 'admin'>>
+export type IdentityConfig = Pick<Config, 'publicUrl' | 'idpsByIssuer' | 'clients'> &
+  Partial<Pick<Config, 'admin' | 'policyClaims'>>
 
 const MAX_REMEMBERED = 1_000
 const REMEMBER_MS = 10 * 60_000
@@ -215,11 +216,17 @@ function attest(facts: Omit<AdminCaller, keyof AdminCaller & symbol>): AdminCall
 }
 
 function trustIssuers(config: IdentityConfig, ports: IdentityPorts): ReadonlyMap<string, TrustedIdp> {
+  const { policyClaims = new Set() } = config
   const issuers = new Map<string, TrustedIdp>()
   for (const [issuer, idp] of config.idpsByIssuer) {
     const clientsById = new Map<string, IdpClient>()
     for (const client of idp.clients.values()) clientsById.set(client.id, client)
-    issuers.set(issuer, { idp, keys: createKeyProvider(idp.keys, idp.idToken.algorithms, ports), clientsById })
+    issuers.set(issuer, {
+      idp,
+      keys: createKeyProvider(idp.keys, idp.idToken.algorithms, ports),
+      clientsById,
+      policyClaims,
+    })
   }
   return issuers
 }

@@ -1,36 +1,59 @@
 // The conditions of a rule, one function each. A condition that is absent holds for everything.
-import type { Action, Principal, Rule } from '../model.ts'
-import { compilePathPattern } from './path-pattern.ts'
+import type { Action, ClaimReading, ClaimValue, Principal, Rule } from '../model.ts'
+import { compilePathPattern, toSegments } from './path-pattern.ts'
 
 /** What a rule is asked about. */
 export interface Question {
   readonly principal: Principal
   readonly client: string
   readonly action: Action
+  /** Milliseconds since the epoch. */
+  readonly nowMs: number
+  /** The path of the action, cut by the first pattern that looks at it. */
+  segments?: readonly string[]
 }
 
-/** Which condition of a rule did not hold. */
-export type Criterion = 'user' | 'group' | 'client' | 'method' | 'path'
+/** What of a rule did not fit. `resource` and `client` are looked up before any condition is asked. */
+export type Criterion = 'resource' | 'client' | ConditionCriterion
 
-interface Condition {
-  readonly criterion: Criterion
+/** The conditions in the order in which they are asked: how the user signed in comes last. */
+export type ConditionCriterion = 'until' | 'user' | 'group' | 'tenant' | 'claim' | 'method' | 'path' | LoginCriterion
+
+/** What another login of the same user could change (RFC 9470). */
+export type LoginCriterion = 'acr' | 'amr' | 'auth_age'
+
+export interface Condition {
+  readonly criterion: ConditionCriterion
+  /** The claim that is looked at. */
+  readonly claim?: string
+  /** What cannot be judged holds for a rule that denies, and does not for one that allows: nothing opens by mistake. */
   readonly holds: (question: Question) => boolean
 }
 
-/** The conditions of a rule in the order they are checked; resources are dealt with by the caller. */
 export function compileConditions(rule: Rule): readonly Condition[] {
+  const { until, users, groups, tenants, claims, methods, paths, acr, amr, maxAuthAgeSeconds } = rule
   const conditions: Condition[] = []
-  if (rule.clients !== undefined) conditions.push({ criterion: 'client', holds: isClient(rule.clients) })
-  if (rule.users !== undefined) conditions.push({ criterion: 'user', holds: isUser(rule.users) })
-  if (rule.groups !== undefined) conditions.push({ criterion: 'group', holds: isInGroup(rule.groups) })
-  if (rule.methods !== undefined) conditions.push({ criterion: 'method', holds: hasMethod(rule.methods) })
-  if (rule.paths !== undefined) conditions.push({ criterion: 'path', holds: hasPath(rule.paths) })
+  const add = (criterion: ConditionCriterion, holds: Condition['holds']): void =>
+    void conditions.push({ criterion, holds })
+  const addClaim = (criterion: ConditionCriterion, claim: string, values: readonly ClaimValue[]): void =>
+    void conditions.push({ criterion, claim, holds: hasClaim(claim, values, rule.effect !== 'allow') })
+
+  if (until !== undefined) add('until', ({ nowMs }) => nowMs < until)
+  if (users !== undefined) add('user', isUser(users))
+  if (groups !== undefined) add('group', isInGroup(groups))
+  if (tenants !== undefined) add('tenant', isOfTenant(tenants))
+  for (const [claim, values] of claims ?? []) addClaim('claim', claim, values)
+  if (methods !== undefined) add('method', hasMethod(methods))
+  if (paths !== undefined) add('path', hasPath(paths))
+  if (acr !== undefined) addClaim('acr', 'acr', acr)
+  if (amr !== undefined) addClaim('amr', 'amr', amr)
+  if (maxAuthAgeSeconds !== undefined) add('auth_age', isFresh(maxAuthAgeSeconds))
   return conditions
 }
 
-function isClient(clients: readonly string[]): Condition['holds'] {
-  const names = new Set(clients)
-  return ({ client }) => names.has(client)
+/** Whether another login could make it hold. */
+export function isOfLogin(criterion: Criterion): criterion is LoginCriterion {
+  return criterion === 'acr' || criterion === 'amr' || criterion === 'auth_age'
 }
 
 function isUser(users: NonNullable<Rule['users']>): Condition['holds'] {
@@ -48,6 +71,38 @@ function isInGroup(groups: readonly string[]): Condition['holds'] {
   return ({ principal }) => principal.groups.some((group) => names.has(group))
 }
 
+function isOfTenant(tenants: readonly string[]): Condition['holds'] {
+  const names = new Set(tenants)
+  return ({ principal: { tenant } }) => tenant !== undefined && names.has(tenant)
+}
+
+function hasClaim(name: string, wanted: readonly ClaimValue[], ifUnclear: boolean): Condition['holds'] {
+  const values = new Set(wanted)
+  return ({ principal }) => {
+    const reading = principal.claims.get(name)
+    if (reading === undefined) return false
+    if (reading !== 'unreadable' && reading.some((value) => values.has(value))) return true
+    return ifUnclear && isUnclear(reading, wanted)
+  }
+}
+
+/** Whether a claim is of another type than what it would be compared with: it is neither one of the values nor none. */
+export function isUnclear(reading: ClaimReading, wanted: readonly ClaimValue[]): boolean {
+  if (reading === 'unreadable') return true
+  return reading.some((value) => !wanted.some((one) => typeof one === typeof value))
+}
+
+/** Clocks may be apart: a login that seems to lie in the future by more than that is no login. */
+const SKEW_SECONDS = 60
+
+function isFresh(maxAgeSeconds: number): Condition['holds'] {
+  return ({ principal: { authTime }, nowMs }) => {
+    if (authTime === undefined) return false
+    const ageSeconds = nowMs / 1000 - authTime
+    return ageSeconds <= maxAgeSeconds && ageSeconds >= -SKEW_SECONDS
+  }
+}
+
 // Methods and paths bind requests that pass through the gateway. A token that is handed out can be used with any method
 // and path, so for the action `token` these conditions hold: an allow rule then allows by its scopes alone, and a deny rule
 // denies the token, because what it forbids could not be kept from happening.
@@ -58,5 +113,10 @@ function hasMethod(methods: readonly string[]): Condition['holds'] {
 
 function hasPath(paths: readonly string[]): Condition['holds'] {
   const patterns = paths.map((path) => compilePathPattern(path))
-  return ({ action }) => action.kind === 'token' || patterns.some((matches) => matches(action.path))
+  return (question) => {
+    const { action } = question
+    if (action.kind === 'token') return true
+    const segments = (question.segments ??= toSegments(action.path))
+    return patterns.some((matches) => matches(segments))
+  }
 }

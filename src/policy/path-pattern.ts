@@ -5,25 +5,19 @@
 //   /v1/*          everything beneath /v1, at any depth, but not /v1 itself
 //   /v1/**         the same and /v1 itself
 
-/** Compiles a pattern that begins with `/`. */
-export function compilePathPattern(pattern: string): (path: string) => boolean {
+/** Compiles a pattern that begins with `/`. What comes out takes a path cut into its segments: many patterns, one cut. */
+export function compilePathPattern(pattern: string): (segments: readonly string[]) => boolean {
   const segments = toSegments(pattern)
   const last = segments.at(-1)
   if (last !== '*' && last !== '**') {
-    return (path) => {
-      const actual = toSegments(path)
-      return actual.length === segments.length && startsWith(actual, segments)
-    }
+    return (actual) => actual.length === segments.length && startsWith(actual, segments)
   }
   const prefix = segments.slice(0, -1)
   const minLength = last === '*' ? segments.length : prefix.length
-  return (path) => {
-    const actual = toSegments(path)
-    return actual.length >= minLength && startsWith(actual, prefix)
-  }
+  return (actual) => actual.length >= minLength && startsWith(actual, prefix)
 }
 
-function toSegments(path: string): string[] {
+export function toSegments(path: string): readonly string[] {
   const segments = path.split('/')
   segments.shift()
   if (segments.at(-1) === '') segments.pop()
@@ -31,5 +25,9 @@ function toSegments(path: string): string[] {
 }
 
 function startsWith(actual: readonly string[], prefix: readonly string[]): boolean {
-  return prefix.every((segment, index) => segment === '*' || segment === actual[index])
+  // A loop, because a thousand rules come by here on every request.
+  for (let index = 0; index < prefix.length; index++) {
+    if (prefix[index] !== '*' && prefix[index] !== actual[index]) return false
+  }
+  return true
 }

@@ -99,13 +99,14 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
  * its name here as RFC 8693 section 2.1 logical name; only those that are open to the client are looked at. Strings are compared, never URLs; nothing a caller names is fetched.
  */
 function findResource(
-  { config, policy }: TokenPorts,
+  { config, policy, clock }: TokenPorts,
   client: string,
   { resource, audience }: TokenRequest,
 ): Result<Resource, Refusal> {
+  const now = clock.epochMillis()
   const found = [...config.resources.values()].filter(
     (candidate) =>
-      policy.isOpenTo(client, candidate) &&
+      policy.isOpenTo(client, candidate, now) &&
       (resource === undefined || candidate.resource === resource) &&
       (audience === undefined || audience === candidate.name || audience === candidate.authorizationServer.issuer),
   )

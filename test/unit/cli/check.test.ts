@@ -53,7 +53,7 @@ describe('jagway check', () => {
   it('shows every problem in its place on standard error and ends with 1', async () => {
     const { code, out, err } = await run(broken('"effect": "allow"', '"effect": "alow"').text)
     expect({ code, out }).toEqual({ code: 1, out: '' })
-    expect(err).toContain('jagway.jsonc:27:32 error CFG104 one of "allow", "deny" is expected here')
+    expect(err).toContain('jagway.jsonc:27:32 error CFG104 one of "allow", "deny", "shadow-deny" is expected here')
     expect(err).toContain('= did you mean "allow"?')
     expect(err).toContain('jagway.jsonc: 1 problem: not ok')
     expect(err).not.toContain('\u001B')
@@ -95,7 +95,7 @@ describe('jagway check', () => {
   it('writes annotations for GitHub, one line each', async () => {
     const { out } = await run(broken('"effect": "allow"', '"effect": "alow"').text, '--format', 'github')
     expect(out).toBe(
-      '::error file=jagway.jsonc,line=27,col=32,endColumn=38,title=CFG104::one of "allow", "deny" is expected here%0Adid you mean "allow"?\n',
+      '::error file=jagway.jsonc,line=27,col=32,endColumn=38,title=CFG104::one of "allow", "deny", "shadow-deny" is expected here%0Adid you mean "allow"?\n',
     )
   })
 

@@ -130,12 +130,19 @@ describe('parseConfig() links', () => {
           users: undefined,
           groups: ['engineering'],
           clients: ['assistant'],
+          tenants: undefined,
+          claims: undefined,
+          acr: undefined,
+          amr: undefined,
+          maxAuthAgeSeconds: undefined,
+          until: undefined,
           resources: ['tasks'],
           scopes: ['todos.read', 'todos.write'],
           methods: ['GET', 'POST', 'PATCH'],
           paths: ['/v1/*'],
         },
       ],
+      policyClaims: new Set(),
       cache: { maxTtlSeconds: 3600, refreshBeforeSeconds: 60, sealingKeys: ['JAGWAY_SEALING_KEY'] },
       revocation: { maxStalenessSeconds: 10 },
       quota: undefined,
@@ -150,6 +157,37 @@ describe('parseConfig() links', () => {
         'TASKS_CLIENT_SECRET',
       ],
     })
+  })
+
+  it('a rule with every condition, and gathers the claims that identity has to keep', () => {
+    const rule = {
+      id: 'all',
+      effect: 'shadow-deny',
+      who: { tenants: ['acme'], claims: { level: [3, true], department: ['eng'] }, acr: ['phr'], amr: ['mfa'] },
+      until: '2026-12-31',
+    }
+    const login = { id: 'login', effect: 'allow', who: { max_auth_age: '15m' }, until: '2026-12-31T18:00:00+02:00' }
+    const { text } = broken(
+      '{ "id": "all", "effect": "allow", "resources": ["tasks"], "scopes": ["read"] }',
+      `${JSON.stringify(rule)}, ${JSON.stringify(login)}`,
+    )
+    const config = configOf(text)
+    expect(config.policyClaims).toEqual(new Set(['level', 'department', 'acr', 'amr']))
+    expect(config.rules).toMatchObject([
+      {
+        effect: 'shadow-deny',
+        tenants: ['acme'],
+        claims: new Map<string, unknown>([
+          ['level', [3, true]],
+          ['department', ['eng']],
+        ]),
+        acr: ['phr'],
+        amr: ['mfa'],
+        // To the end of that day.
+        until: Date.UTC(2027, 0, 1),
+      },
+      { maxAuthAgeSeconds: 900, until: Date.UTC(2026, 11, 31, 16) },
+    ])
   })
 
   it('the world of the bad-input catalogue', () => {

@@ -8,6 +8,8 @@ type Case = readonly [sentence: string, piece: string, replacement: string, code
 const PRIVATE_JWT = (keys: string): string => `"auth": { "method": "private_key_jwt", ${keys} }`
 const BOT_AUTH = '"auth": { "method": "client_secret_basic", "secret": { "secret": "BOT" } }'
 const RULE = '{ "id": "all", "effect": "allow", "resources": ["tasks"], "scopes": ["read"] }'
+const WHO = (conditions: string): string =>
+  `{ "id": "all", "effect": "allow", "who": { ${conditions} }, "resources": ["tasks"] }`
 const PROXY = '"proxy": { "path": "/r/tasks", "upstream": "https://api.tasks.example" }'
 const ISSUER = '"issuer": "https://idp.example"'
 
@@ -62,7 +64,7 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
       '"effect": "allow"',
       '"effect": ›"alow"',
       'CFG104',
-      '"allow", "deny"',
+      '"allow", "deny", "shadow-deny"',
       'did you mean "allow"?',
     ],
     [
@@ -639,6 +641,46 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
       '"effect": "allow", "paths": [›"/a/b*"]',
       'CFG104',
       'a segment of its own',
+    ],
+    ['refuses a claim without values', RULE, WHO('"claims": { "dept": ›[] }'), 'CFG103', 'at least one entry'],
+    ['refuses claims without one', RULE, WHO('"claims": ›{}'), 'CFG103', 'at least one claim'],
+    [
+      'refuses a value that no claim is compared with',
+      RULE,
+      WHO('"claims": { "dept": ["eng", ›null] }'),
+      'CFG104',
+      'true or false',
+    ],
+    ['refuses claims as a list', RULE, WHO('"claims": ›["dept"]'), 'CFG104', 'an object'],
+    ['refuses a class with a space in it', RULE, WHO('"acr": ["phr", ›"two words"]'), 'CFG104', 'one class'],
+    ['refuses a login of any age', RULE, WHO('"max_auth_age": ›"0s"'), 'CFG104', 'between 1s and 30d'],
+    [
+      'refuses a login that is too new for a rule that denies',
+      RULE,
+      WHO('›"max_auth_age": "5m"').replace('"allow"', '"deny"'),
+      'CFG112',
+      'pass the old ones',
+    ],
+    [
+      'refuses a day that is in no calendar',
+      '"effect": "allow"',
+      '"effect": "allow", "until": ›"2026-02-30"',
+      'CFG104',
+      'a date',
+    ],
+    [
+      'refuses a time without an offset',
+      '"effect": "allow"',
+      '"effect": "allow", "until": ›"2026-12-31T18:00:00"',
+      'CFG104',
+      'a date or a time',
+    ],
+    [
+      'refuses a moment in words',
+      '"effect": "allow"',
+      '"effect": "allow", "until": ›"Christmas"',
+      'CFG104',
+      'a date or a time',
     ],
   ],
   'rate limits': [

@@ -8,8 +8,12 @@ async function verify(changes: Claims, header: Claims = {}, world: World = creat
   return outcome(await world.identity.verifyAtEdge(`Bearer ${await world.token(changes, header)}`))
 }
 
-async function principalOf(changes: Claims, provider: Partial<Idp> = {}): Promise<Principal | string> {
-  const world = createWorld({ idps: [idp(provider)] })
+async function principalOf(
+  changes: Claims,
+  provider: Partial<Idp> = {},
+  policyClaims: readonly string[] = [],
+): Promise<Principal | string> {
+  const world = createWorld({ idps: [idp(provider)], policyClaims })
   const result = await world.identity.verifyAtEdge(`Bearer ${await world.token(changes)}`)
   return result.ok ? result.value.principal : result.error.code
 }
@@ -267,8 +271,12 @@ describe('the principal', () => {
     ['has several groups', { groups: ['staff', 'admins'] }, named, { groups: ['staff', 'admins'] }],
     ['has one group written as text', { groups: 'staff' }, named, { groups: ['staff'] }],
     ['has no groups where no claim is configured', { groups: ['staff'] }, {}, { groups: [] }],
-    ['has its acr', { acr: 'urn:corp:mfa' }, {}, { acr: 'urn:corp:mfa' }],
-    ['has no acr that is not text', { acr: 2 }, {}, { acr: undefined }],
+    [
+      'has none of the claims that policy does not ask for',
+      { acr: 'urn:corp:mfa', level: 3 },
+      {},
+      { claims: new Map() },
+    ],
     [
       'has no claims that every object has',
       {},
@@ -297,6 +305,35 @@ describe('the principal', () => {
     ['groups that are an object', { groups: { staff: true } }, named, 'TOK101'],
   ])('does not exist for %s', async (_, changes, provider, code) => {
     expect(await principalOf(changes, provider)).toBe(code)
+  })
+})
+
+describe('the claims that policy asks for', () => {
+  test.each<[string, unknown, unknown]>([
+    ['a text', 'eng', ['eng']],
+    ['an empty text', '', ['']],
+    ['a number', 3, [3]],
+    ['a boolean', false, [false]],
+    ['a list', ['eng', 3, true], ['eng', 3, true]],
+    ['an empty list', [], []],
+    ['an object', { name: 'eng' }, 'unreadable'],
+    ['null', null, 'unreadable'],
+    ['a list of lists', [['eng']], 'unreadable'],
+    ['a list with null in it', ['eng', null], 'unreadable'],
+  ])('are kept as they are compared: %s', async (_, department, reading) => {
+    const principal = await principalOf({ department, other: 'x' }, {}, ['department'])
+    expect(principal).toMatchObject({ claims: new Map([['department', reading]]) })
+  })
+
+  test('are not there where the token has none, whatever every object has', async () => {
+    const principal = await principalOf({}, {}, ['department', 'constructor', 'toString'])
+    expect(principal).toMatchObject({ claims: new Map() })
+  })
+
+  test('cannot be read where the token only says where they stand (OpenID Connect Core section 5.6.2)', async () => {
+    const elsewhere = { _claim_names: { department: 'src1' }, _claim_sources: { src1: {} } }
+    const principal = await principalOf(elsewhere, {}, ['department', 'level'])
+    expect(principal).toMatchObject({ claims: new Map([['department', 'unreadable']]) })
   })
 })
 

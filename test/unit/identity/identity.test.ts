@@ -42,7 +42,7 @@ describe('verifyAtEdge()', () => {
       subject: 'alice',
       tenant: undefined,
       groups: [],
-      acr: undefined,
+      claims: new Map(),
       authTime: world.clock.seconds - 10,
       issuedAt: world.clock.seconds - 5,
       expiresAt: world.clock.seconds + 300,

@@ -90,7 +90,13 @@ export interface World {
 }
 
 export function createWorld(
-  options: { publicUrl?: string; idps?: readonly Idp[]; clients?: readonly CallingClient[]; secret?: string } = {},
+  options: {
+    publicUrl?: string
+    idps?: readonly Idp[]
+    clients?: readonly CallingClient[]
+    secret?: string
+    policyClaims?: readonly string[]
+  } = {},
 ): World {
   const clock = new TestClock()
   const fetched: string[] = []
@@ -130,6 +136,7 @@ export function createWorld(
         publicUrl: options.publicUrl ?? OWN_ISSUER,
         idpsByIssuer: new Map(idps.map((each) => [each.issuer, each])),
         clients: new Map(clients.map((each) => [each.name, each])),
+        policyClaims: new Set(options.policyClaims),
       },
       { ...ports, discovery: createDiscovery(ports, { local: false }) },
     ),

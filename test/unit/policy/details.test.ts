@@ -51,6 +51,23 @@ describe('authorization details', () => {
     expect(decide(scoped, asking('payment'))).toBe('payment')
   })
 
+  test('that a rule only watches pass, and the rule is remembered', () => {
+    const watch = ruleOf({ id: 'watch', effect: 'shadow-deny', detailTypes: ['payment'] })
+    const policy = createPolicy([ruleOf({ detailTypes: ['payment', 'account'] }), watch], [RESOURCE])
+    const shadowOf = (action: Action): unknown => {
+      const decided = policy.decide(alice, RESOURCE, action, NOTHING_REVOKED, 1_800_000_000_000)
+      return decided.ok && decided.value.shadow
+    }
+    expect(shadowOf(asking('account', 'payment'))).toEqual(['watch'])
+    expect(shadowOf(asking('account'))).toEqual([])
+    expect(shadowOf({ kind: 'http', method: 'GET', path: '/' })).toEqual([])
+  })
+
+  test('that another login would get are worth one', () => {
+    expect(decide([{}, { detailTypes: ['payment'], acr: ['phr'] }], asking('payment'))).toBe('POL103')
+    expect(decide([{}, { detailTypes: ['account'], acr: ['phr'] }], asking('payment'))).toBe('POL104')
+  })
+
   test('nobody asks for are in no permit', () => {
     expect(decide([{ detailTypes: ['payment'] }], { kind: 'token', scopes: undefined })).toBe('none')
   })

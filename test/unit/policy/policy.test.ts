@@ -22,7 +22,8 @@ interface Asked {
 
 /** The scopes of the permit, or the code of the refusal. */
 function decide(rules: readonly Partial<Rule>[], { who = alice, resource = TASKS, action = GET }: Asked = {}): string {
-  const decided = createPolicy(rules.map(ruleOf), ALL).decide(who, resource, action, NOTHING_REVOKED, NOW_MS)
+  const policy = createPolicy(rules.map(ruleOf), [...ALL.filter(({ name }) => name !== resource.name), resource])
+  const decided = policy.decide(who, resource, action, NOTHING_REVOKED, NOW_MS)
   return decided.ok ? decided.value.scopes.join(' ') : decided.error.code
 }
 

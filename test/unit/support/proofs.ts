@@ -18,7 +18,7 @@ import type {
 } from '../../../src/model.ts'
 import { createPolicy } from '../../../src/policy/policy.ts'
 import { createSnapshot } from '../../../src/revocation/revocation.ts'
-import { createTestKey, mint } from '../../support/keys.ts'
+import { createTestKey, mint, type Claims } from '../../support/keys.ts'
 
 const NOW = numericDate(1_800_000_000)
 export const NOTHING_REVOKED = createSnapshot([])
@@ -30,6 +30,8 @@ export interface Who {
   readonly subject: string
   readonly tenant: string | undefined
   readonly groups: readonly string[]
+  /** Further claims of the ID token; policy asks for each. */
+  readonly claims: Claims
   /** The calling client. */
   readonly caller: string
   /** Our client at the identity provider: its name, and the id that the token is for. */
@@ -43,6 +45,7 @@ const ALICE: Who = {
   subject: 'alice',
   tenant: undefined,
   groups: [],
+  claims: {},
   caller: 'app',
   idpClient: 'web',
   idpClientId: 'web-id',
@@ -76,7 +79,12 @@ export async function assertionOf(changes: Partial<Who> = {}): Promise<VerifiedA
     throw new Error('no proof needs this')
   }
   const identity = createIdentity(
-    { publicUrl: 'https://gw.test', idpsByIssuer: new Map([[idp.issuer, idp]]), clients: new Map() },
+    {
+      publicUrl: 'https://gw.test',
+      idpsByIssuer: new Map([[idp.issuer, idp]]),
+      clients: new Map(),
+      policyClaims: new Set(Object.keys(who.claims)),
+    },
     {
       clock: { now: () => NOW, epochMillis: () => NOW * 1000, millis: () => 0 },
       fetch: unused,
@@ -94,6 +102,7 @@ export async function assertionOf(changes: Partial<Who> = {}): Promise<VerifiedA
     groups: who.groups,
     iat: NOW - 5,
     exp: NOW + 300,
+    ...who.claims,
   })
   const assertion = await identity.verifyAtEdge(`Bearer ${token}`)
   if (!assertion.ok) throw new Error(`no proof: ${assertion.error.code} ${assertion.error.detail ?? ''}`)
@@ -150,6 +159,12 @@ export function ruleOf(changes: Partial<Rule> = {}): Rule {
     users: undefined,
     groups: undefined,
     clients: undefined,
+    tenants: undefined,
+    claims: undefined,
+    acr: undefined,
+    amr: undefined,
+    maxAuthAgeSeconds: undefined,
+    until: undefined,
     resources: undefined,
     scopes: undefined,
     detailTypes: undefined,
