@@ -11,7 +11,16 @@ export type Report = { readonly problems: readonly Problem[]; readonly casts: nu
 
 /** A file imports from lower floors only, never from its own. */
 const FLOORS: readonly (readonly string[])[] = [
-  ['model.ts', 'audit-event.ts', 'ports.ts', 'refusal.ts', 'refusal-catalogue.ts', 'lib'],
+  [
+    'model.ts',
+    'audit-event.ts',
+    'ports.ts',
+    'refusal.ts',
+    'refusal-catalogue.ts',
+    'refusal-behind.ts',
+    'refusal-kind.ts',
+    'lib',
+  ],
   ['oauth', 'config'],
   ['identity', 'revocation', 'limits'],
   ['policy'],

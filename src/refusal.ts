@@ -1,7 +1,8 @@
 // Every expected "no" of the house: one catalogue, and its translation for each audience. A refusal is a value; a fault (a
 // bug, a broken platform) is thrown and becomes INT100. Two voices: what a caller reads was written here; what a
 // counterparty said goes to the auditor at most, and only as a registered error code.
-import { CATALOGUE, type RefusalKind } from './refusal-catalogue.ts'
+import { CATALOGUE } from './refusal-catalogue.ts'
+import type { RefusalKind } from './refusal-kind.ts'
 
 export type { RefusalKind }
 
