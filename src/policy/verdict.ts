@@ -119,7 +119,7 @@ function deniesAll({ scopes, detailTypes }: Rule): boolean {
 
 /** The types of authorization details (RFC 9396) that are asked for. */
 function typesOf(action: Action): readonly string[] {
-  return (action.kind === 'token' && action.details?.types) || NONE
+  return action.kind === 'token' ? (action.details?.types ?? NONE) : NONE
 }
 
 /** What all rules that allow give together, less what any rule denies. Sorted. */

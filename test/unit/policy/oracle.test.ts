@@ -145,7 +145,7 @@ function weigh(fitting: readonly Rule[], { resource, action: wanted }: Question)
     .filter((scope) => !of('deny').some((one) => denies(one, scope)))
   const granted = wanted.kind === 'token' ? (wanted.scopes ?? left) : left
   if (granted.length === 0 || granted.some((scope) => !left.includes(scope))) return 'POL102'
-  const types = (wanted.kind === 'token' && wanted.details?.types) || []
+  const types = wanted.kind === 'token' ? (wanted.details?.types ?? []) : []
   const names = (effect: Rule['effect'], type: string): boolean =>
     of(effect).some(({ detailTypes }) => detailTypes?.includes(type))
   if (types.some((type) => !names('allow', type) || names('deny', type))) return 'POL104'
