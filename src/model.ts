@@ -21,16 +21,20 @@ export type SecretName = Brand<string, 'SecretName'>
 /** JWS algorithms that can be allowed at all: asymmetric ones (RFC 8725 section 3.1). */
 export type SigningAlgorithm = 'RS256' | 'RS384' | 'RS512' | 'PS256' | 'PS384' | 'PS512' | 'ES256' | 'ES384' | 'EdDSA'
 
+/** The current secret, and behind it the one before while a rotation lasts. */
+export type SecretNames = readonly SecretName[]
+
 /** How we authenticate at a token endpoint of somebody else (RFC 6749 section 2.3, RFC 7523 section 2.2). */
 export type OutboundAuth =
-  | { readonly method: 'client_secret_basic'; readonly secret: SecretName; readonly encoding: 'form' | 'raw' }
-  | { readonly method: 'client_secret_post'; readonly secret: SecretName }
+  | { readonly method: 'client_secret_basic'; readonly secrets: SecretNames; readonly encoding: 'form' | 'raw' }
+  | { readonly method: 'client_secret_post'; readonly secrets: SecretNames }
   | {
       readonly method: 'private_key_jwt'
-      readonly key: SecretName
+      readonly keys: SecretNames
       readonly alg: SigningAlgorithm
       /** Whom the assertion names as `aud`: the issuer (rfc7523bis), or the token endpoint, as older servers demand. */
       readonly audience: 'issuer' | 'token_endpoint'
+      readonly typ: 'client-authentication+jwt' | 'JWT' | 'none'
     }
   | { readonly method: 'none' }
 
@@ -41,7 +45,7 @@ export interface PublicKeys {
 
 /** How a calling client proves who it is at our token endpoint. */
 export type InboundAuth =
-  | { readonly method: 'client_secret_basic' | 'client_secret_post'; readonly secret: SecretName }
+  | { readonly method: 'client_secret_basic' | 'client_secret_post'; readonly secrets: SecretNames }
   | {
       readonly method: 'private_key_jwt'
       readonly keys: KeySource
@@ -88,6 +92,8 @@ export interface RasQuirks {
   readonly redeemGrant: 'jwt-bearer' | 'jwt-dpop'
   /** A token with more scope than was asked: refused, or taken where the server is known to add its defaults. */
   readonly extraScopes: 'refuse' | 'accept'
+  /** How long a token lives whose answer says nothing of it. */
+  readonly defaultTtlSeconds: number
 }
 
 /** An identity provider: it signs users in, and issues ID-JAGs to its clients. */

@@ -7,6 +7,7 @@ import { renderProblems } from './frame.ts'
 import { linkAdmin } from './link-admin.ts'
 import { linkLimits } from './link-limits.ts'
 import { claimsAskedFor, linkRules } from './link-rules.ts'
+import { secretsOfAuth } from './link-auth.ts'
 import { link } from './link.ts'
 import { findWarnings } from './lint.ts'
 import type { ConfigPath, ConfigProblem, Finding, Span } from './problem.ts'
@@ -146,8 +147,5 @@ function secretsOf(links: Pick<Config, 'idps' | 'clients' | 'resources'>): Secre
     ),
   ]
   const inbound = [...links.clients.values()].flatMap(({ auth }) => (auth === undefined ? [] : [auth]))
-  return [...outbound, ...inbound].flatMap((auth) => {
-    if ('secret' in auth) return [auth.secret]
-    return 'key' in auth ? [auth.key] : []
-  })
+  return [...outbound, ...inbound].flatMap(secretsOfAuth)
 }

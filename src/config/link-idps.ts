@@ -1,5 +1,6 @@
 // Identity providers and our clients there, linked; and the references of others to them.
 import type { Idp, IdpClient, IdpQuirks, Issuer } from '../model.ts'
+import { linkOutboundAuth } from './link-auth.ts'
 import { linkKeys } from './link-keys.ts'
 import { checkClient, checkReach, knownNames, type Linker } from './linker.ts'
 import { idpQuirks } from './profiles.ts'
@@ -83,7 +84,8 @@ function linkIdpClients(linker: Linker, idpName: string, entry: IdpEntry, quirks
     names.set(id, name)
     const ref = `${idpName}/${name}`
     if (edgeClient !== undefined) checkEdgeClient(linker, edgeClient, ref, [...path, name, 'edge_client'])
-    clients.set(name, { name, ref, idpName, id, auth, quirks, edgeClient })
+    const ownAuth = linkOutboundAuth(auth, entry.profile)
+    clients.set(name, { name, ref, idpName, id, auth: ownAuth, quirks, edgeClient })
   }
   return clients
 }

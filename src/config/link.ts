@@ -1,13 +1,12 @@
 // Names become objects, and what takes more than one place of the file to judge is judged. Here calling clients and
 // resources; identity providers, places at our door, key sets and rules have files of their own.
-import type { CallingClient, InboundAuth, RasClient, RasQuirks, Resource } from '../model.ts'
+import type { CallingClient, RasClient, RasQuirks, Resource } from '../model.ts'
+import { linkInboundAuth, linkOutboundAuth } from './link-auth.ts'
 import { checkTokenRef, isIssuer, linkIdps, type LinkedIdps } from './link-idps.ts'
-import { linkKeys } from './link-keys.ts'
 import { linkProxies } from './link-proxy.ts'
 import { checkClient, checkReach, type Linker } from './linker.ts'
-import type { ConfigPath } from './problem.ts'
-import { rasQuirks } from './profiles.ts'
-import type { ClientEntry, InboundAuthEntry, ResourceEntry } from './schema.ts'
+import { rasQuirks, type ProfileName } from './profiles.ts'
+import type { ClientEntry, ResourceEntry } from './schema.ts'
 
 export interface Links extends LinkedIdps {
   readonly clients: ReadonlyMap<string, CallingClient>
@@ -38,16 +37,6 @@ function linkClient(linker: Linker, name: string, entry: ClientEntry): CallingCl
   return { name, subjectTokens: new Set(entry.subject_tokens), auth, rateLimit: entry.rate_limit }
 }
 
-function linkInboundAuth(linker: Linker, entry: InboundAuthEntry, path: ConfigPath): InboundAuth | undefined {
-  if (entry.method !== 'private_key_jwt') return entry
-  const keys = linkKeys(linker, entry, path)
-  if (keys !== undefined) return { method: entry.method, keys, algorithms: entry.algorithms }
-  const message = 'the public keys of this client are missing'
-  const help = 'give "jwks_uri" or "jwks"; a client has no metadata to discover them from'
-  linker.report({ code: 'CFG103', path, at: 'key', message, help })
-  return undefined
-}
-
 function linkResources(linker: Linker): Map<string, Resource> {
   const proxies = linkProxies(linker)
   const resources = new Map<string, Resource>()
@@ -73,7 +62,7 @@ function linkResource(linker: Linker, name: string, entry: ResourceEntry): Omit<
   const clientsByCaller = new Map<string, RasClient>()
   for (const [caller, client] of Object.entries(entry.clients)) {
     checkClient(linker, caller, [...path, 'clients', caller], 'key')
-    clientsByCaller.set(caller, client)
+    clientsByCaller.set(caller, linkRasClient(client, profile))
   }
   if (!isIssuer(issuer)) return undefined
   return {
@@ -86,12 +75,16 @@ function linkResource(linker: Linker, name: string, entry: ResourceEntry): Omit<
       quirks,
     },
     resource: entry.resource,
-    client: entry.client,
+    client: linkRasClient(entry.client, profile),
     clientsByCaller,
     scopes: entry.scopes,
     detailTypes: entry.authorization_details_types,
     dpop: entry.dpop,
   }
+}
+
+function linkRasClient({ id, auth }: ResourceEntry['client'], profile: ProfileName): RasClient {
+  return { id, auth: linkOutboundAuth(auth, profile) }
 }
 
 function writtenQuirks(entry: ResourceEntry['authorization_server']['quirks']): Partial<RasQuirks> {
@@ -101,5 +94,6 @@ function writtenQuirks(entry: ResourceEntry['authorization_server']['quirks']): 
     ...(entry.id_jag_reuse !== undefined && { idJagReuse: entry.id_jag_reuse }),
     ...(entry.redeem_grant && { redeemGrant: entry.redeem_grant }),
     ...(entry.extra_scopes && { extraScopes: entry.extra_scopes }),
+    ...(entry.default_ttl !== undefined && { defaultTtlSeconds: entry.default_ttl }),
   }
 }

@@ -215,6 +215,25 @@ export const secret = v.pipe(
   v.guard(isSecretName),
 )
 
+/** One secret, or two while a new one takes the place of an old one: the first is the current one. */
+export const secrets = oneOrTwo(secret)
+
+function oneOrTwo<const Item extends v.GenericSchema>(item: Item) {
+  const one = v.pipe(
+    item,
+    v.transform((only) => [only]),
+  )
+  const some = v.pipe(
+    someOf(item),
+    v.maxLength(2, say('CFG104', 'two are enough: the current one, and the one before')),
+  )
+  // A union would not say what is wrong with either.
+  const either = v.union([one, some])
+  const run: (typeof either)['~run'] = (dataset, config) =>
+    Array.isArray(dataset.value) ? some['~run'](dataset, config) : one['~run'](dataset, config)
+  return { ...either, '~run': run }
+}
+
 function isSecretName(written: string): written is SecretName {
   return SECRET_NAME.test(written)
 }

@@ -1,6 +1,6 @@
 // What is known of products: how their servers differ from the drafts, by the name a configuration gives them. A profile is
-// only a set of defaults; whatever the file says of a quirk itself goes before it.
-import type { IdpQuirks, RasQuirks } from '../model.ts'
+// only a set of defaults; whatever the file says itself goes before it. docs/configuration.md has the same as a table.
+import type { IdpQuirks, OutboundAuth, RasQuirks } from '../model.ts'
 
 export const PROFILES = [
   'generic',
@@ -13,6 +13,16 @@ export const PROFILES = [
 ] as const
 
 export type ProfileName = (typeof PROFILES)[number]
+
+type Assertion = Extract<OutboundAuth, { method: 'private_key_jwt' }>
+
+/** How a server wants us to authenticate. */
+export interface AuthDefaults {
+  readonly encoding: Extract<OutboundAuth, { method: 'client_secret_basic' }>['encoding']
+  readonly audience: Assertion['audience']
+  /** Undefined: as the audience allows. */
+  readonly typ: Assertion['typ'] | undefined
+}
 
 /** What draft-ietf-oauth-identity-assertion-authz-grant says, and nothing beyond it. */
 const DRAFT_IDP: IdpQuirks = {
@@ -31,20 +41,61 @@ const DRAFT_RAS: RasQuirks = {
   idJagReuse: false,
   redeemGrant: 'jwt-bearer',
   extraScopes: 'refuse',
+  defaultTtlSeconds: 300,
 }
+
+/** RFC 6749 section 2.3.1 and rfc7523bis. */
+const STANDARD_AUTH: AuthDefaults = { encoding: 'form', audience: 'issuer', typ: undefined }
 
 interface Profile {
   readonly idp?: Partial<IdpQuirks>
   readonly ras?: Partial<RasQuirks>
+  readonly auth?: Partial<AuthDefaults>
 }
 
 const PRODUCTS: Readonly<Record<ProfileName, Profile>> = {
   generic: {},
-  okta: {},
-  auth0: {},
-  keycloak: {},
-  entra: {},
-  pingfederate: {},
+
+  okta: {
+    idp: {
+      // developer.okta.com/docs/journeys/XAA-requesting-app: an app signs users in by OIDC or SAML and exchanges that.
+      // developer.okta.com/blog/2026/07/17/xaa-saml-requester: the assertion of a SAML response, in base64, becomes a refresh
+      // token first, and the refresh token the ID-JAG.
+      subjectTokens: new Set(['id_token', 'refresh_token', 'saml2']),
+      samlTwoStep: true,
+      samlEncoding: 'base64',
+    },
+    // developer.okta.com/docs/guides/build-self-signed-jwt: `aud` is the URL that is called.
+    auth: { audience: 'token_endpoint' },
+  },
+
+  auth0: {
+    ras: {
+      // auth0.com/docs/api/authentication/cross-app-access/get-token: the same ID-JAG can be used again until it expires; a
+      // `resource` claim in it goes before the parameter, and where both are missing the tenant's default API is taken.
+      idJagReuse: true,
+      sendResource: true,
+    },
+  },
+
+  keycloak: {
+    // Server administration guide, "Client scopes": the default client scopes of a client are in every token of its, asked for
+    // or not, and the answer names them.
+    ras: { extraScopes: 'accept' },
+  },
+
+  entra: {
+    // learn.microsoft.com/entra/identity-platform/certificate-credentials: `typ` JWT, `aud` the token endpoint.
+    auth: { audience: 'token_endpoint', typ: 'JWT' },
+  },
+
+  pingfederate: {
+    // docs.pingidentity.com/pingfederate/13.1, "Configuring a refresh token-to-ID-JAG token exchange": refresh tokens are the
+    // documented way, ID tokens go by a JWT token processor.
+    idp: { subjectTokens: new Set(['id_token', 'refresh_token']) },
+  },
+
+  // Its source, version 1.2.3: Basic credentials are form-decoded, the issuer is the audience, an ID-JAG is taken once.
   'workers-oauth-provider': {},
 }
 
@@ -55,4 +106,8 @@ export function idpQuirks(profile: ProfileName, written: Partial<IdpQuirks>): Id
 
 export function rasQuirks(profile: ProfileName, written: Partial<RasQuirks>): RasQuirks {
   return { ...DRAFT_RAS, ...PRODUCTS[profile].ras, ...written }
+}
+
+export function authDefaults(profile: ProfileName): AuthDefaults {
+  return { ...STANDARD_AUTH, ...PRODUCTS[profile].auth }
 }

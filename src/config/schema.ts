@@ -22,6 +22,7 @@ import {
   say,
   scope,
   secret,
+  secrets,
   someNamed,
   someOf,
   text,
@@ -47,13 +48,18 @@ const keySetSchema = v.looseObject(
 const outboundAuthSchema = v.variant(
   'method',
   [
-    object({ method: v.literal('client_secret_basic'), secret, encoding: v.optional(oneOf(['form', 'raw']), 'form') }),
-    object({ method: v.literal('client_secret_post'), secret }),
+    object({
+      method: v.literal('client_secret_basic'),
+      secret: secrets,
+      encoding: v.exactOptional(oneOf(['form', 'raw'])),
+    }),
+    object({ method: v.literal('client_secret_post'), secret: secrets }),
     object({
       method: v.literal('private_key_jwt'),
-      key: secret,
+      key: secrets,
       alg: algorithm,
-      audience: v.optional(oneOf(['issuer', 'token_endpoint']), 'issuer'),
+      audience: v.exactOptional(oneOf(['issuer', 'token_endpoint'])),
+      typ: v.exactOptional(oneOf(['client-authentication+jwt', 'JWT', 'none'])),
     }),
     object({ method: v.literal('none') }),
   ],
@@ -64,8 +70,8 @@ const outboundAuthSchema = v.variant(
 const inboundAuthSchema = v.variant(
   'method',
   [
-    object({ method: v.literal('client_secret_basic'), secret }),
-    object({ method: v.literal('client_secret_post'), secret }),
+    object({ method: v.literal('client_secret_basic'), secret: secrets }),
+    object({ method: v.literal('client_secret_post'), secret: secrets }),
     object({
       method: v.literal('private_key_jwt'),
       jwks_uri: v.exactOptional(address(endpointFault)),
@@ -135,6 +141,7 @@ const idJagResourceSchema = object({
         id_jag_reuse: v.exactOptional(flag),
         redeem_grant: v.exactOptional(oneOf(['jwt-bearer', 'jwt-dpop'])),
         extra_scopes: v.exactOptional(oneOf(['refuse', 'accept'])),
+        default_ttl: v.exactOptional(duration('0s', '1d')),
       }),
       {},
     ),
@@ -264,5 +271,6 @@ export type IdpEntry = v.InferOutput<typeof idpSchema>
 export type ClientEntry = v.InferOutput<typeof clientSchema>
 export type ResourceEntry = v.InferOutput<typeof resourceSchema>
 export type RuleEntry = v.InferOutput<typeof ruleSchema>
+export type OutboundAuthEntry = v.InferOutput<typeof outboundAuthSchema>
 export type InboundAuthEntry = v.InferOutput<typeof inboundAuthSchema>
 export type KeySetEntry = v.InferOutput<typeof keySetSchema>

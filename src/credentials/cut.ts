@@ -5,7 +5,7 @@ import { numericDate, type NumericDate } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import type { Secret } from '../lib/secret.ts'
 import type { Connection } from '../model.ts'
-import { createClientAuth } from '../oauth/client-auth.ts'
+import { createClientAuths, type ClientAuths } from '../oauth/client-auth.ts'
 import { decodeCompactJwt } from '../oauth/compact-jwt.ts'
 import type { Discovery } from '../oauth/metadata.ts'
 import { revokeAccessToken } from '../oauth/revocation.ts'
@@ -48,7 +48,7 @@ const TOTAL_TIMEOUT_MS = 15_000
 const MAX_NUMERIC_DATE = 1e11
 
 export function createCutter(config: Pick<Config, 'resources'>, ports: CutterPorts, ring: KeyRing): Cutter {
-  const tools: Tools = { ...ports, config, ring }
+  const tools: Tools = { ...ports, config, ring, auths: createClientAuths(ports.secrets) }
   return {
     async cut(connections, before) {
       const done = new Map<Connection, Cut | undefined>()
@@ -75,6 +75,7 @@ export function createCutter(config: Pick<Config, 'resources'>, ports: CutterPor
 interface Tools extends CutterPorts {
   readonly config: Pick<Config, 'resources'>
   readonly ring: KeyRing
+  readonly auths: ClientAuths
 }
 
 async function cutOne(connection: Connection, before: number, tools: Tools): Promise<Cut | undefined> {
@@ -125,9 +126,9 @@ async function revoke(connection: Connection, token: Secret, tools: Tools): Prom
   const client = resource.clientsByCaller.get(connection.client) ?? resource.client
   // An assertion for "the token endpoint" keeps to that name here as well: it is how such servers know themselves.
   const audience = tokenEndpoint ?? metadata.value.tokenEndpoint ?? revocationEndpoint
-  const authenticate = await createClientAuth(client.auth, audience, tools.secrets)
-  if (!authenticate.ok) return 'failed'
-  const request = { issuer, revocationEndpoint, clientId: client.id, authenticate: authenticate.value, token }
+  const own = await tools.auths.prepare(client.auth, audience)
+  if (!own.ok) return 'failed'
+  const request = { issuer, revocationEndpoint, clientId: client.id, client: own.value, token }
   const revoked = await revokeAccessToken(tools.fetch, request)
   if (revoked.ok) return 'revoked'
   return revoked.error === 'unsupported' ? 'not_offered' : 'failed'

@@ -6,7 +6,7 @@ import { numericDate, plusSeconds } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { Secret } from '../lib/secret.ts'
 import type { Connection, Idp, IdpClient, OutboundAuth, RasClient, Resource, ScopeToken } from '../model.ts'
-import { createClientAuth } from '../oauth/client-auth.ts'
+import { createClientAuths, type ClientAuths } from '../oauth/client-auth.ts'
 import { exchangeForIdJag, redeemIdJag, type AccessToken, type IdJag, type LegEndpoint } from '../oauth/legs.ts'
 import type { Discovery } from '../oauth/metadata.ts'
 import { isScopeToken } from '../oauth/vocabulary.ts'
@@ -64,6 +64,7 @@ export function createTokenWork(config: Config, ports: SourcePorts, ring: KeyRin
     ...ports,
     config,
     ring,
+    auths: createClientAuths(ports.secrets),
     circuits: createCircuits(ports.clock),
     unredeemed: new BoundedMap(MAX_UNREDEEMED),
   }
@@ -87,6 +88,7 @@ export function createTokenWork(config: Config, ports: SourcePorts, ring: KeyRin
 interface Tools extends SourcePorts {
   readonly config: Config
   readonly ring: KeyRing
+  readonly auths: ClientAuths
   readonly circuits: Circuits
   /** ID-JAGs that were obtained and could not be redeemed, by the name of the entry. In memory only. */
   readonly unredeemed: BoundedMap<string, { readonly idJag: IdJag; readonly startedAt: number }>
@@ -165,6 +167,7 @@ async function fetchToken(
       sendScope: server.quirks.sendScope === 'same',
       sendResource: server.quirks.sendResource,
       extraScopes: server.quirks.extraScopes,
+      defaultTtlSeconds: server.quirks.defaultTtlSeconds,
     })
   const admitted = tools.circuits.admits(circuit)
   const token = admitted ? await timed(tools.clock, ms, 'redeem', redeem) : err(open('RAS112'))
@@ -239,18 +242,18 @@ async function legEndpoint(
   server: Pick<Idp, 'issuer' | 'tokenEndpoint'>,
   client: { readonly id: RasClient['id']; readonly auth: OutboundAuth },
   leg: 'IDP' | 'RAS',
-  ports: SourcePorts,
+  tools: Tools,
 ): Promise<Result<LegEndpoint, Refusal>> {
   let tokenEndpoint = server.tokenEndpoint
   if (tokenEndpoint === undefined) {
-    const metadata = await ports.discovery.metadataOf(server.issuer, leg === 'IDP' ? 'oidc' : 'oauth2')
+    const metadata = await tools.discovery.metadataOf(server.issuer, leg === 'IDP' ? 'oidc' : 'oauth2')
     if (!metadata.ok) return err({ code: `${leg}114`, detail: metadata.error.detail, retryAfterSeconds: 5 })
     tokenEndpoint = metadata.value.tokenEndpoint
   }
   if (tokenEndpoint === undefined) return err({ code: `${leg}114`, detail: 'the metadata names no token endpoint' })
-  const authenticate = await createClientAuth(client.auth, tokenEndpoint, ports.secrets)
-  if (!authenticate.ok) return err({ code: `${leg}106`, detail: authenticate.error })
-  return ok({ issuer: server.issuer, tokenEndpoint, clientId: client.id, authenticate: authenticate.value })
+  const own = await tools.auths.prepare(client.auth, tokenEndpoint)
+  if (!own.ok) return err({ code: `${leg}106`, detail: own.error })
+  return ok({ issuer: server.issuer, tokenEndpoint, clientId: client.id, client: own.value })
 }
 
 async function timed<T>(

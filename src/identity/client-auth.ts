@@ -4,7 +4,7 @@
 import { fromUtf8 } from '../lib/bytes.ts'
 import { equalSecrets } from '../lib/digest.ts'
 import { err, ok, type Result } from '../lib/result.ts'
-import type { CallingClient, InboundAuth } from '../model.ts'
+import type { CallingClient, InboundAuth, SecretName } from '../model.ts'
 import type { Secrets } from '../ports.ts'
 import { CLIENT_ASSERTION_TYPE } from '../oauth/vocabulary.ts'
 import type { Refusal } from '../refusal.ts'
@@ -80,12 +80,19 @@ async function proveSecret(
 ): Promise<Result<ProvenClient, Refusal>> {
   const auth = callers.get(id)?.auth
   const registered = auth !== undefined && auth.method !== 'private_key_jwt' ? auth : undefined
-  // Without a secret to compare with, something is compared all the same.
-  const expected = registered === undefined ? '' : (await secrets(registered.secret)).reveal()
-  const equal = await equalSecrets(secret, expected)
+  // Two are compared always, the current one and the one before, even where there is none to compare with.
+  const [current, previous] = registered?.secrets ?? []
+  const isCurrent = await isSecret(secret, current, secrets)
+  const isPrevious = await isSecret(secret, previous, secrets)
   if (registered === undefined) return refuse('no client of this name authenticates by a secret')
-  if (!equal || expected === '') return refuse('a wrong secret')
+  if (!isCurrent && !isPrevious) return refuse('a wrong secret')
   return registered.method === method ? ok({ name: id, method }) : refuse('another method than the registered one')
+}
+
+async function isSecret(presented: string, name: SecretName | undefined, secrets: Secrets): Promise<boolean> {
+  const expected = name === undefined ? '' : (await secrets(name)).reveal()
+  const equal = await equalSecrets(presented, expected)
+  return equal && expected !== ''
 }
 
 /** Finds the one proof in a request. RFC 6749 section 2.3: a client must not use more than one method. */

@@ -1,44 +1,118 @@
 // How we authenticate at somebody else's token endpoint (RFC 6749 section 2.3.1, RFC 7523 section 2.2 with
-// draft-ietf-oauth-rfc7523bis). Each method becomes one function of oauth4webapi's shape.
-import { importJWK, importPKCS8 } from 'jose'
+// draft-ietf-oauth-rfc7523bis). Each method becomes one function of oauth4webapi's shape. While a secret is being replaced
+// there are two, and a server that does not take the one is asked once more with the other.
 import * as oauth from 'oauth4webapi'
 import { toBase64Url, toUtf8 } from '../lib/bytes.ts'
 import { err, ok, type Result } from '../lib/result.ts'
-import { parseJsonObject } from '../lib/strict-json.ts'
-import type { OutboundAuth, SigningAlgorithm } from '../model.ts'
+import type { OutboundAuth, SecretName } from '../model.ts'
 import type { Secrets } from '../ports.ts'
-import { JWT_TYPE } from './vocabulary.ts'
+import type { Answer, CallProblem } from './counterparty.ts'
+import { importOwnKey } from './own-key.ts'
 
 /** Why a credential of ours cannot be used; names the secret, never its value. */
 export type AuthProblem = string
 
-/**
- * `tokenEndpoint` is what an assertion names as its audience where the configuration says so; by default that is the
- * issuer alone, as rfc7523bis demands after the audience injection attacks on client assertions.
- */
-export async function createClientAuth(
+/** One client of ours at one server. */
+export interface OwnClient {
+  readonly authenticate: oauth.ClientAuth
+  /** The other secret of a rotation; undefined: there is none that could be used. */
+  other(): Promise<oauth.ClientAuth | undefined>
+  /** The other has been taken: begin with it from now on. */
+  turn(): void
+}
+
+export interface ClientAuths {
+  /**
+   * `tokenEndpoint` is what an assertion names as its audience where the configuration says so; by default that is the
+   * issuer alone, as rfc7523bis demands after the audience injection attacks on client assertions.
+   */
+  prepare(auth: OutboundAuth, tokenEndpoint: string): Promise<Result<OwnClient, AuthProblem>>
+}
+
+/** Remembers which secret of a rotation each server takes. */
+export function createClientAuths(secrets: Secrets): ClientAuths {
+  // By server and secrets, all of them of the configuration.
+  const taken = new Map<string, SecretName>()
+  return {
+    async prepare(auth, tokenEndpoint) {
+      const [current, previous] = secretsOf(auth)
+      const rotation = `${tokenEndpoint} ${current} ${previous}`
+      const isPrevious = previous !== undefined && taken.get(rotation) === previous
+      const [first, second] = isPrevious ? [previous, current] : [current, previous]
+      const authenticate = await toClientAuth(auth, first, tokenEndpoint, secrets)
+      if (!authenticate.ok) return authenticate
+      return ok({
+        authenticate: authenticate.value,
+        async other() {
+          const way = second && (await toClientAuth(auth, second, tokenEndpoint, secrets))
+          return way?.ok === true ? way.value : undefined
+        },
+        turn() {
+          if (second !== undefined) taken.set(rotation, second)
+        },
+      })
+    },
+  }
+}
+
+function secretsOf(auth: OutboundAuth): readonly SecretName[] {
+  switch (auth.method) {
+    case 'none':
+      return []
+    case 'client_secret_basic':
+    case 'client_secret_post':
+      return auth.secrets
+    case 'private_key_jwt':
+      return auth.keys
+  }
+}
+
+/** Makes a call as a client of ours; a second one only where the server refuses the secret and there is another. */
+export async function callAs(
+  client: OwnClient,
+  attempt: (authenticate: oauth.ClientAuth) => Promise<Result<Answer, CallProblem>>,
+): Promise<Result<Answer, CallProblem>> {
+  const answer = await attempt(client.authenticate)
+  if (!answer.ok || !refusesClient(answer.value)) return answer
+  const other = await client.other()
+  if (other === undefined) return answer
+  const second = await attempt(other)
+  if (second.ok && !refusesClient(second.value)) client.turn()
+  return second
+}
+
+/** RFC 6749 section 5.2: `invalid_client`, by 400 or 401. Keycloak says `unauthorized_client` of a wrong secret, by 401. */
+function refusesClient({ status, body }: Answer): boolean {
+  const word = body?.['error']
+  return word === 'invalid_client' || (status === 401 && (word === undefined || word === 'unauthorized_client'))
+}
+
+async function toClientAuth(
   auth: OutboundAuth,
+  name: SecretName | undefined,
   tokenEndpoint: string,
   secrets: Secrets,
 ): Promise<Result<oauth.ClientAuth, AuthProblem>> {
+  if (auth.method === 'none') return ok(oauth.None())
+  if (name === undefined) return err('no secret is named')
+  const secret = (await secrets(name)).reveal()
   switch (auth.method) {
-    case 'none':
-      return ok(oauth.None())
     case 'client_secret_post':
-      return ok(oauth.ClientSecretPost((await secrets(auth.secret)).reveal()))
-    case 'client_secret_basic': {
-      const secret = (await secrets(auth.secret)).reveal()
+      return ok(oauth.ClientSecretPost(secret))
+    case 'client_secret_basic':
       return ok(auth.encoding === 'form' ? oauth.ClientSecretBasic(secret) : rawBasic(secret))
-    }
     case 'private_key_jwt': {
-      const key = await importPrivateKey((await secrets(auth.key)).reveal(), auth.alg)
-      if (key === undefined) return err(`the secret ${auth.key} does not hold a private key for ${auth.alg}`)
+      const own = await importOwnKey(secret, auth.alg)
+      if (own === undefined) return err(`the secret ${name} does not hold a private key for ${auth.alg}`)
       return ok(
-        oauth.PrivateKeyJwt(key, {
+        oauth.PrivateKeyJwt(own, {
           [oauth.modifyAssertion]: (header, payload) => {
-            header['typ'] = JWT_TYPE.clientAssertion
             header['alg'] = auth.alg
+            if (auth.typ !== 'none') header['typ'] = auth.typ
+            if (own.certificate !== undefined) header['x5t#S256'] = own.certificate
             if (auth.audience === 'token_endpoint') payload['aud'] = tokenEndpoint
+            // Nobody needs it, and a server whose clock is a second behind ours would refuse the assertion for it.
+            delete payload['nbf']
           },
         }),
       )
@@ -53,19 +127,5 @@ function rawBasic(secret: string): oauth.ClientAuth {
       .replaceAll('-', '+')
       .replaceAll('_', '/')
     headers.set('authorization', `Basic ${credentials.padEnd(Math.ceil(credentials.length / 4) * 4, '=')}`)
-  }
-}
-
-/** A private key as JWK (with its `kid`) or as PKCS #8 PEM. */
-async function importPrivateKey(text: string, alg: SigningAlgorithm): Promise<oauth.PrivateKey | undefined> {
-  try {
-    const jwk = parseJsonObject(text)
-    if (!jwk.ok) return { key: await importPKCS8(text, alg) }
-    const key = await importJWK(jwk.value, alg)
-    if (!(key instanceof CryptoKey) || key.type !== 'private') return undefined
-    const kid = jwk.value['kid']
-    return typeof kid === 'string' ? { key, kid } : { key }
-  } catch {
-    return undefined
   }
 }

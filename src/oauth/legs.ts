@@ -10,6 +10,7 @@ import type { AuthorizationDetails, ClientId, IdpQuirks, Issuer, RasQuirks, Scop
 import type { Fetch } from '../ports.ts'
 import type { Refusal, RefusalCode } from '../refusal.ts'
 import { parseGrantedDetails } from './authorization-details.ts'
+import { callAs, type OwnClient } from './client-auth.ts'
 import { call, TOKEN_LIMITS, type Answer, type CallProblem } from './counterparty.ts'
 import { governs, inspectIdJag } from './id-jag.ts'
 import { GRANT_TYPE, isAccessToken, parseScope, TOKEN_TYPE } from './vocabulary.ts'
@@ -19,7 +20,7 @@ export interface LegEndpoint {
   readonly issuer: Issuer
   readonly tokenEndpoint: string
   readonly clientId: ClientId
-  readonly authenticate: oauth.ClientAuth
+  readonly client: OwnClient
 }
 
 export interface IdJag {
@@ -64,10 +65,10 @@ export interface RedeemRequest {
   readonly sendScope: boolean
   readonly sendResource: boolean
   readonly extraScopes: RasQuirks['extraScopes']
+  /** What a server that says nothing of `expires_in` is taken to mean; RFC 6749 section 5.1 leaves it open. */
+  readonly defaultTtlSeconds: number
 }
 
-/** What a server that says nothing of `expires_in` is taken to mean; RFC 6749 section 5.1 leaves it open. */
-const DEFAULT_LIFETIME_SECONDS = 300
 const MAX_LIFETIME_SECONDS = 366 * 24 * 3600
 // What a caller is told, and how long we hold back ourselves: a server that is back should not wait for us.
 const RETRY_AFTER = { defaultSeconds: 5, minSeconds: 1, maxSeconds: 120, maxHoldSeconds: 10 } as const
@@ -174,7 +175,7 @@ function judgeAccessToken(body: JsonObject, request: RedeemRequest): Result<Acce
     scopes: scopes.value ?? request.idJag.scopes,
     details: details.value ?? request.idJag.details,
     lifetimeSeconds:
-      expiresIn === undefined || expiresIn === null ? DEFAULT_LIFETIME_SECONDS : (secondsOf(expiresIn) ?? 0),
+      expiresIn === undefined || expiresIn === null ? request.defaultTtlSeconds : (secondsOf(expiresIn) ?? 0),
   })
 }
 
@@ -204,20 +205,22 @@ async function ask(
   grantType: string,
   parameters: URLSearchParams,
 ): Promise<Result<Answer, CallProblem>> {
-  return call(
-    fetch,
-    (send) =>
-      oauth.genericTokenEndpointRequest(
-        { issuer: endpoint.issuer, token_endpoint: endpoint.tokenEndpoint },
-        { client_id: endpoint.clientId },
-        endpoint.authenticate,
-        grantType,
-        parameters,
-        // Plain http passed the configuration, which takes it only for loopback hosts of a local run.
-        // oxlint-disable-next-line typescript/no-deprecated -- marked so by its authors to make it stand out, as it should
-        { [oauth.customFetch]: send, [oauth.allowInsecureRequests]: endpoint.tokenEndpoint.startsWith('http:') },
-      ),
-    TOKEN_LIMITS,
+  return callAs(endpoint.client, (authenticate) =>
+    call(
+      fetch,
+      (send) =>
+        oauth.genericTokenEndpointRequest(
+          { issuer: endpoint.issuer, token_endpoint: endpoint.tokenEndpoint },
+          { client_id: endpoint.clientId },
+          authenticate,
+          grantType,
+          parameters,
+          // Plain http passed the configuration, which takes it only for loopback hosts of a local run.
+          // oxlint-disable-next-line typescript/no-deprecated -- marked so by its authors to make it stand out, as it should
+          { [oauth.customFetch]: send, [oauth.allowInsecureRequests]: endpoint.tokenEndpoint.startsWith('http:') },
+        ),
+      TOKEN_LIMITS,
+    ),
   )
 }
 
@@ -304,6 +307,9 @@ function refusalOf(answer: Answer, codes: ErrorCodes): Refusal | undefined {
   if (word === undefined && status < 300) return undefined
   if (status < 300) return { code: codes.other, detail: `status ${status} with an error member` }
   const known = typeof word === 'string' ? codes.byError.get(word) : undefined
+  // Keycloak's word for a wrong secret of ours; by RFC 6749 section 5.2 it is a 400, and about what a client may do.
+  if (status === 401 && word === 'unauthorized_client')
+    return { code: codes.unauthorized, detail: `status 401, error ${word}` }
   // Only words from our own table may be repeated, even to the auditor.
   const detail = known === undefined ? `status ${status}` : `status ${status}, error ${String(word)}`
   const code = known ?? (status === 401 ? codes.unauthorized : status === 403 ? codes.forbidden : codes.other)

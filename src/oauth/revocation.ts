@@ -1,4 +1,5 @@
 // Token revocation (RFC 7009) at somebody else's authorization server: what was obtained is given back.
+import { callAs, type OwnClient } from './client-auth.ts'
 import * as oauth from 'oauth4webapi'
 import { err, ok, type Result } from '../lib/result.ts'
 import type { Secret } from '../lib/secret.ts'
@@ -11,7 +12,7 @@ export interface RevocationRequest {
   readonly revocationEndpoint: string
   /** The client the token was issued to (section 2.1). */
   readonly clientId: ClientId
-  readonly authenticate: oauth.ClientAuth
+  readonly client: OwnClient
   readonly token: Secret
 }
 
@@ -21,26 +22,28 @@ export type RevocationProblem = 'unsupported' | 'failed'
 /** Revokes one access token. A server that does not know the token says so with a success, too (section 2.2). */
 export async function revokeAccessToken(
   fetch: Fetch,
-  { issuer, revocationEndpoint, clientId, authenticate, token }: RevocationRequest,
+  { issuer, revocationEndpoint, clientId, client, token }: RevocationRequest,
 ): Promise<Result<undefined, RevocationProblem>> {
-  const answer = await call(
-    fetch,
-    (send) =>
-      oauth.revocationRequest(
-        { issuer, revocation_endpoint: revocationEndpoint },
-        { client_id: clientId },
-        authenticate,
-        token.reveal(),
-        {
-          additionalParameters: { token_type_hint: 'access_token' },
-          [oauth.customFetch]: send,
-          // Plain http passed discovery, which takes it only for loopback hosts of a local run.
-          // oxlint-disable-next-line typescript/no-deprecated -- marked so by its authors to make it stand out, as it should
-          [oauth.allowInsecureRequests]: revocationEndpoint.startsWith('http:'),
-        },
-      ),
-    TOKEN_LIMITS,
-    'nothing',
+  const answer = await callAs(client, (authenticate) =>
+    call(
+      fetch,
+      (send) =>
+        oauth.revocationRequest(
+          { issuer, revocation_endpoint: revocationEndpoint },
+          { client_id: clientId },
+          authenticate,
+          token.reveal(),
+          {
+            additionalParameters: { token_type_hint: 'access_token' },
+            [oauth.customFetch]: send,
+            // Plain http passed discovery, which takes it only for loopback hosts of a local run.
+            // oxlint-disable-next-line typescript/no-deprecated -- marked so by its authors to make it stand out, as it should
+            [oauth.allowInsecureRequests]: revocationEndpoint.startsWith('http:'),
+          },
+        ),
+      TOKEN_LIMITS,
+      'nothing',
+    ),
   )
   if (!answer.ok) return err('failed')
   if (answer.value.status < 300) return ok(undefined)

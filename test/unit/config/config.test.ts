@@ -38,7 +38,13 @@ describe('parseConfig() links', () => {
             ref: 'okta/assistant',
             idpName: 'okta',
             id: '0oa1assistant',
-            auth: { method: 'private_key_jwt', key: 'ASSISTANT_IDP_KEY', alg: 'ES256', audience: 'issuer' },
+            auth: {
+              method: 'private_key_jwt',
+              keys: ['ASSISTANT_IDP_KEY'],
+              alg: 'ES256',
+              audience: 'issuer',
+              typ: 'client-authentication+jwt',
+            },
             quirks,
             edgeClient: undefined,
           },
@@ -50,14 +56,14 @@ describe('parseConfig() links', () => {
             ref: 'okta/gateway',
             idpName: 'okta',
             id: '0oa1gateway',
-            auth: { method: 'client_secret_basic', secret: 'GATEWAY_IDP_SECRET', encoding: 'form' },
+            auth: { method: 'client_secret_basic', secrets: ['GATEWAY_IDP_SECRET'], encoding: 'form' },
             quirks,
             edgeClient: 'people',
           },
         ],
       ]),
     }
-    const basic = (secret: string) => ({ method: 'client_secret_basic', secret, encoding: 'form' })
+    const basic = (secret: string) => ({ method: 'client_secret_basic', secrets: [secret], encoding: 'form' })
     expect(config).toEqual({
       publicUrl: 'https://gw.acme.example',
       idps: new Map([['okta', okta]]),
@@ -81,7 +87,7 @@ describe('parseConfig() links', () => {
           {
             name: 'support-bot',
             subjectTokens: new Set(['okta/gateway']),
-            auth: { method: 'client_secret_basic', secret: 'SUPPORT_BOT_SECRET' },
+            auth: { method: 'client_secret_basic', secrets: ['SUPPORT_BOT_SECRET'] },
             rateLimit: undefined,
           },
         ],
@@ -103,6 +109,7 @@ describe('parseConfig() links', () => {
                 idJagReuse: false,
                 redeemGrant: 'jwt-bearer',
                 extraScopes: 'refuse',
+                defaultTtlSeconds: 300,
               },
             },
             resource: 'https://api.tasks.example/',
@@ -266,6 +273,17 @@ describe('parseConfig() links', () => {
     const config = configOf(broken('"policy": {', keys).text)
     expect(config.cache.sealingKeys).toEqual(['SEAL_2', 'SEAL_1'])
     expect(config.secretNames).toEqual(['BOT', 'SEAL_1', 'SEAL_2'])
+  })
+
+  it('two secrets where one takes the place of another, the current one first', () => {
+    const two = '[{ "secret": "BOT_NEW" }, { "secret": "BOT" }]'
+    const config = configOf(broken('"secret": { "secret": "BOT" }', `"secret": ${two}`).text)
+    expect(config.clients.get('bot')?.auth).toEqual({ method: 'client_secret_basic', secrets: ['BOT_NEW', 'BOT'] })
+    expect(config.secretNames).toEqual(['BOT', 'BOT_NEW', 'JAGWAY_SEALING_KEY'])
+    const own = (auth: string) =>
+      configOf(EXAMPLE.replace('"id": "gw-at-tasks", "auth": { "method": "none" }', `"id": "gw", "auth": ${auth}`))
+    expect(own(`{ "method": "client_secret_post", "secret": ${two} }`).secretNames).toContain('BOT_NEW')
+    expect(own(`{ "method": "private_key_jwt", "alg": "ES256", "key": ${two} }`).secretNames).toContain('BOT_NEW')
   })
 
   it('durations to seconds', () => {

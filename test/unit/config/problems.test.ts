@@ -173,6 +173,29 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
   ],
   secrets: [
     [
+      'refuses a secret written down in a list',
+      '{ "secret": "BOT" }',
+      '[{ "secret": "BOT" }, ›"hunter2-hunter2"]',
+      'CFG106',
+      '{ "secret": "NAME" }',
+      'wrangler secret put',
+    ],
+    [
+      'refuses more secrets than a rotation has',
+      '{ "secret": "BOT" }',
+      '›[{ "secret": "A" }, { "secret": "B" }, { "secret": "C" }]',
+      'CFG104',
+      'two are enough',
+    ],
+    ['refuses a list of no secrets', '{ "secret": "BOT" }', '›[]', 'CFG103', 'at least one'],
+    [
+      'refuses a secret that is to take its own place',
+      '{ "secret": "BOT" }',
+      '[{ "secret": "A" }, ›{ "secret": "A" }]',
+      'CFG109',
+      'a second time',
+    ],
+    [
       'refuses a secret written down',
       '{ "secret": "BOT" }',
       '›"hunter2-hunter2"',

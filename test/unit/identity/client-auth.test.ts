@@ -1,6 +1,7 @@
 // How calling clients prove who they are: one registered method each, one proof per request, one answer to all that fails.
 import { describe, expect, test } from 'vitest'
 import { clientAssertionClaims, createTestKey, mint, type Claims, type TestKey } from '../../support/keys.ts'
+import type { SecretName } from '../../../src/model.ts'
 import {
   caller,
   clientKey,
@@ -147,6 +148,33 @@ test('authenticateClient() answers an unknown client, a wrong secret and a wrong
       error: { code: 'CLI101' },
     })
   expect(JSON.stringify(answers)).not.toContain('nobody')
+})
+
+describe('authenticateClient() while a secret is being replaced', () => {
+  const names = ['NEW_SECRET' as SecretName, 'OLD_SECRET' as SecretName]
+  const clients = [
+    caller('basic', { method: 'client_secret_basic', secrets: names }),
+    caller('post', { method: 'client_secret_post', secrets: names }),
+  ]
+  const world = (secret: string, previous: string): World => createWorld({ clients, secret, previous })
+
+  test.each([
+    ['the current one', 'new-secret', 'ok'],
+    ['the one before', 'old-secret', 'ok'],
+    ['a third', 'older-secret', 'CLI101'],
+    ['both', 'new-secretold-secret', 'CLI101'],
+    ['none', '', 'CLI101'],
+  ])('takes %s: %s is %s', async (_which, presented, expected) => {
+    const house = world('new-secret', 'old-secret')
+    expect(outcome(await authenticate(house, basic('basic', presented)))).toBe(expected)
+    const form = { client_id: 'post', client_secret: presented }
+    expect(outcome(await authenticate(house, undefined, form))).toBe(expected)
+  })
+
+  test('is opened by neither of two empty ones', async () => {
+    expect(outcome(await authenticate(world('', ''), basic('basic', '')))).toBe('CLI101')
+    expect(outcome(await authenticate(world('new-secret', ''), basic('basic', '')))).toBe('CLI101')
+  })
 })
 
 test('a secret that is configured empty opens nothing', async () => {

@@ -55,7 +55,7 @@ export function caller(name: string, auth?: InboundAuth, subjectTokens = ['corp/
 
 export const secretAuth = (method: 'client_secret_basic' | 'client_secret_post'): InboundAuth => ({
   method,
-  secret: 'AGENT_SECRET' as SecretName,
+  secrets: ['AGENT_SECRET' as SecretName],
 })
 
 export const jwtAuth = (keys: KeySource): InboundAuth => ({ method: 'private_key_jwt', keys, algorithms: ['ES256'] })
@@ -96,6 +96,7 @@ export function createWorld(
     clients?: readonly CallingClient[]
     secret?: string
     policyClaims?: readonly string[]
+    previous?: string
   } = {},
 ): World {
   const clock = new TestClock()
@@ -115,7 +116,8 @@ export function createWorld(
       return world.answer(request.url)
     },
     background: () => undefined,
-    secrets: () => Promise.resolve(new Secret(options.secret ?? SECRET)),
+    secrets: (name) =>
+      Promise.resolve(new Secret((name === 'OLD_SECRET' ? options.previous : options.secret) ?? SECRET)),
     replay: {
       claim: async (value, until) => {
         if (world.claimFails) throw new Error('the object is gone')

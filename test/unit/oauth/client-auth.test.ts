@@ -1,10 +1,10 @@
-import { compactVerify, decodeJwt, decodeProtectedHeader, exportPKCS8, importJWK } from 'jose'
+import { calculateJwkThumbprint, compactVerify, decodeJwt, decodeProtectedHeader, exportPKCS8, importJWK } from 'jose'
 import type { ClientAuth } from 'oauth4webapi'
 import { describe, expect, test } from 'vitest'
 import { fromUtf8 } from '../../../src/lib/bytes.ts'
 import { Secret } from '../../../src/lib/secret.ts'
 import type { OutboundAuth, SecretName, SigningAlgorithm } from '../../../src/model.ts'
-import { createClientAuth } from '../../../src/oauth/client-auth.ts'
+import { createClientAuths } from '../../../src/oauth/client-auth.ts'
 import { createTestKey } from '../../support/keys.ts'
 
 const ISSUER = 'https://as.test/'
@@ -17,9 +17,9 @@ interface Sent {
 }
 
 async function prepare(auth: OutboundAuth, secret = ''): Promise<ClientAuth> {
-  const made = await createClientAuth(auth, ENDPOINT, async () => new Secret(secret))
+  const made = await createClientAuths(async () => new Secret(secret)).prepare(auth, ENDPOINT)
   if (!made.ok) throw new Error(made.error)
-  return made.value
+  return made.value.authenticate
 }
 
 async function send(authenticate: ClientAuth, clientId: string): Promise<Sent> {
@@ -43,7 +43,7 @@ const ODD_SECRET = 'p+%&=:"é 日/2~'
 describe('client_secret_basic', () => {
   test('of encoding form sends both halves form-urlencoded (RFC 6749 section 2.3.1), and nothing in the body', async () => {
     const sent = await send(
-      await prepare({ method: 'client_secret_basic', secret: SECRET, encoding: 'form' }, ODD_SECRET),
+      await prepare({ method: 'client_secret_basic', secrets: [SECRET], encoding: 'form' }, ODD_SECRET),
       ODD_ID,
     )
     const [id = '', secret = '', ...rest] = basicOf(sent).split(':')
@@ -56,7 +56,7 @@ describe('client_secret_basic', () => {
 
   test('of encoding raw sends both halves as they are, in UTF-8', async () => {
     const sent = await send(
-      await prepare({ method: 'client_secret_basic', secret: SECRET, encoding: 'raw' }, ODD_SECRET),
+      await prepare({ method: 'client_secret_basic', secrets: [SECRET], encoding: 'raw' }, ODD_SECRET),
       'gw+%&ü',
     )
     expect(basicOf(sent)).toBe(`gw+%&ü:${ODD_SECRET}`)
@@ -67,7 +67,7 @@ describe('client_secret_basic', () => {
     'of encoding raw is padded base64 of the ordinary alphabet: %s',
     async (secret) => {
       const sent = await send(
-        await prepare({ method: 'client_secret_basic', secret: SECRET, encoding: 'raw' }, secret),
+        await prepare({ method: 'client_secret_basic', secrets: [SECRET], encoding: 'raw' }, secret),
         'id',
       )
       expect(sent.headers['authorization']).toMatch(
@@ -80,21 +80,24 @@ describe('client_secret_basic', () => {
 
 describe('client_secret_post and none', () => {
   test('post sends id and secret in the body alone', async () => {
-    const sent = await send(await prepare({ method: 'client_secret_post', secret: SECRET }, ODD_SECRET), ODD_ID)
+    const sent = await send(await prepare({ method: 'client_secret_post', secrets: [SECRET] }, ODD_SECRET), ODD_ID)
     expect(sent).toEqual({ headers: {}, body: { client_id: ODD_ID, client_secret: ODD_SECRET } })
   })
 
   test('none sends the id alone, and asks for no secret', async () => {
-    const made = await createClientAuth({ method: 'none' }, ENDPOINT, () => Promise.reject(new Error('asked')))
+    const made = await createClientAuths(() => Promise.reject(new Error('asked'))).prepare({ method: 'none' }, ENDPOINT)
     if (!made.ok) throw new Error(made.error)
-    expect(await send(made.value, 'public')).toEqual({ headers: {}, body: { client_id: 'public' } })
+    expect(await send(made.value.authenticate, 'public')).toEqual({ headers: {}, body: { client_id: 'public' } })
   })
 })
 
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'EdDSA'] as const
 
-function privateKeyJwt(alg: SigningAlgorithm, audience: 'issuer' | 'token_endpoint' = 'issuer'): OutboundAuth {
-  return { method: 'private_key_jwt', key: SECRET, alg, audience }
+type PrivateKeyJwt = Extract<OutboundAuth, { method: 'private_key_jwt' }>
+
+function privateKeyJwt(alg: SigningAlgorithm, changes: Partial<PrivateKeyJwt> = {}): PrivateKeyJwt {
+  const typ = 'client-authentication+jwt'
+  return { method: 'private_key_jwt', keys: [SECRET], alg, audience: 'issuer', typ, ...changes }
 }
 
 describe('private_key_jwt', () => {
@@ -115,7 +118,7 @@ describe('private_key_jwt', () => {
   test('names the issuer as its one audience, verbatim; the token endpoint only where the configuration says so', async () => {
     const jwk = JSON.stringify((await createTestKey()).privateJwk)
     const audienceOf = async (audience: 'issuer' | 'token_endpoint'): Promise<unknown> => {
-      const { body } = await send(await prepare(privateKeyJwt('ES256', audience), jwk), 'gw')
+      const { body } = await send(await prepare(privateKeyJwt('ES256', { audience }), jwk), 'gw')
       return decodeJwt(body['client_assertion'] ?? '').aud
     }
     expect(await audienceOf('issuer')).toBe(ISSUER)
@@ -129,19 +132,39 @@ describe('private_key_jwt', () => {
       const claims = decodeJwt((await send(authenticate, 'gw')).body['client_assertion'] ?? '')
       seen.add(claims.jti)
       expect((claims.exp ?? 0) - (claims.iat ?? 0)).toBeLessThanOrEqual(60)
+      expect(Math.abs((claims.iat ?? 0) - Date.now() / 1000)).toBeLessThan(5)
+      // A clock a second behind ours would refuse it.
+      expect(claims.nbf).toBeUndefined()
     }
     expect(seen.size).toBe(20)
     expect([...seen].every((jti) => typeof jti === 'string' && jti.length >= 22)).toBe(true)
   })
 
-  test('reads a PKCS #8 key, which has no kid', async () => {
-    const key = await createTestKey()
-    const { body } = await send(await prepare(privateKeyJwt('ES256'), await exportPKCS8(key.privateKey)), 'gw')
-    expect(decodeProtectedHeader(body['client_assertion'] ?? '')).toEqual({
-      alg: 'ES256',
-      typ: 'client-authentication+jwt',
-    })
-    await compactVerify(body['client_assertion'] ?? '', await importJWK(key.publicJwk, 'ES256'))
+  test.each(['ES256', 'RS256', 'EdDSA'] as const)('names a %s key without a kid by its thumbprint', async (alg) => {
+    const key = await createTestKey('unused', alg)
+    const { kid: _left, ...jwk } = key.privateJwk
+    const kid = await calculateJwkThumbprint(key.publicJwk)
+    for (const text of [await exportPKCS8(key.privateKey), JSON.stringify(jwk), JSON.stringify({ ...jwk, kid: '' })]) {
+      const { body } = await send(await prepare(privateKeyJwt(alg), text), 'gw')
+      expect(decodeProtectedHeader(body['client_assertion'] ?? '')).toMatchObject({ alg, kid })
+      await compactVerify(body['client_assertion'] ?? '', await importJWK(key.publicJwk, alg))
+    }
+  })
+
+  test.each([
+    ['client-authentication+jwt', 'client-authentication+jwt'],
+    ['JWT', 'JWT'],
+    ['none', undefined],
+  ] as const)('of typ %s has the header %s', async (typ, header) => {
+    const jwk = JSON.stringify((await createTestKey()).privateJwk)
+    const { body } = await send(await prepare(privateKeyJwt('ES256', { typ }), jwk), 'gw')
+    expect(decodeProtectedHeader(body['client_assertion'] ?? '').typ).toBe(header)
+  })
+
+  test('names the certificate that its key says it belongs to', async () => {
+    const jwk = { ...(await createTestKey()).privateJwk, 'x5t#S256': 'b3duLWNlcnRpZmljYXRl' }
+    const { body } = await send(await prepare(privateKeyJwt('ES256'), JSON.stringify(jwk)), 'gw')
+    expect(decodeProtectedHeader(body['client_assertion'] ?? '')).toHaveProperty('x5t#S256', 'b3duLWNlcnRpZmljYXRl')
   })
 
   test('says which secret is no key for the algorithm, and nothing of what it holds', async () => {
@@ -156,13 +179,12 @@ describe('private_key_jwt', () => {
       '-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----',
     ]
     for (const text of bad) {
-      const made = await createClientAuth(privateKeyJwt('ES256'), ENDPOINT, async () => new Secret(text))
+      const made = await createClientAuths(async () => new Secret(text)).prepare(privateKeyJwt('ES256'), ENDPOINT)
       expect(made).toEqual({ ok: false, error: 'the secret THE_SECRET does not hold a private key for ES256' })
     }
-    const rsa = await createClientAuth(
+    const rsa = await createClientAuths(async () => new Secret(JSON.stringify(key.privateJwk))).prepare(
       privateKeyJwt('RS256'),
       ENDPOINT,
-      async () => new Secret(JSON.stringify(key.privateJwk)),
     )
     expect(rsa).toEqual({ ok: false, error: 'the secret THE_SECRET does not hold a private key for RS256' })
   })

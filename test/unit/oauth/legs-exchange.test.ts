@@ -95,7 +95,7 @@ describe('exchangeForIdJag() asks', () => {
     const idp = await endpointOf(
       IDP,
       'gw+app',
-      { method: 'client_secret_basic', secret: 'S' as SecretName, encoding: 'form' },
+      { method: 'client_secret_basic', secrets: ['S' as SecretName], encoding: 'form' },
       'p+%&:é',
     )
     const [one] = (await exchange(answer(await exchanged()), { idp })).asked
@@ -316,6 +316,8 @@ describe('exchangeForIdJag() understands the error', () => {
 
   test.each([
     [401, '<html>', 'IDP106'],
+    [401, '{"error":"unauthorized_client"}', 'IDP106'],
+    [400, '{"error":"unauthorized_client"}', 'IDP102'],
     [403, '', 'IDP102'],
     [400, '[]', 'IDP109'],
     [404, 'Not Found', 'IDP109'],

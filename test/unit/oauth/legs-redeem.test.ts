@@ -51,7 +51,9 @@ describe('redeemIdJag() asks', () => {
 
   test('by an assertion for the authorization server’s issuer, with its slash (D-5)', async () => {
     const key = await createTestKey('ts-auth-1')
-    const auth = { method: 'private_key_jwt', key: 'K' as SecretName, alg: 'ES256', audience: 'issuer' } as const
+    const keys = ['K' as SecretName]
+    const typ = 'client-authentication+jwt'
+    const auth = { method: 'private_key_jwt', keys, alg: 'ES256', audience: 'issuer', typ } as const
     const ras = await endpointOf(RAS, 'tailspin-gw', auth, JSON.stringify(key.privateJwk))
     const assertions = new Set<string>()
     for (let count = 0; count < 3; count++) {
@@ -115,6 +117,15 @@ describe('redeemIdJag() takes', () => {
   ])('expires_in that is %s', async (_what, expiresIn, seconds) => {
     const { result } = await redeem(answer(redeemed({ expires_in: expiresIn })))
     expect(result.ok && result.value.lifetimeSeconds).toBe(seconds)
+  })
+
+  test.each([0, 60, 86_400])('no expires_in as %i seconds where the configuration says so', async (seconds) => {
+    for (const absent of [undefined, null]) {
+      const { result } = await redeem(answer(redeemed({ expires_in: absent })), { defaultTtlSeconds: seconds })
+      expect(result.ok && result.value.lifetimeSeconds).toBe(seconds)
+    }
+    const { result } = await redeem(answer(redeemed({ expires_in: 120 })), { defaultTtlSeconds: seconds })
+    expect(result.ok && result.value.lifetimeSeconds).toBe(120)
   })
 
   test('a raw number too large for JavaScript as the longest life there is', async () => {

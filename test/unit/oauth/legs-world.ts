@@ -2,7 +2,7 @@
 import { numericDate } from '../../../src/lib/numeric-date.ts'
 import { Secret } from '../../../src/lib/secret.ts'
 import type { ClientId, Issuer, OutboundAuth, ScopeToken, SecretName } from '../../../src/model.ts'
-import { createClientAuth } from '../../../src/oauth/client-auth.ts'
+import { createClientAuths } from '../../../src/oauth/client-auth.ts'
 import {
   exchangeForIdJag,
   redeemIdJag,
@@ -60,12 +60,12 @@ export async function endpointOf(
   secret = 's3cret',
 ): Promise<LegEndpoint> {
   const tokenEndpoint = `${issuer.replace(/\/$/, '')}/oauth2/token`
-  const authenticate = await createClientAuth(auth, tokenEndpoint, async () => new Secret(secret))
-  if (!authenticate.ok) throw new Error(authenticate.error)
-  return { issuer, tokenEndpoint, clientId: clientId as ClientId, authenticate: authenticate.value }
+  const client = await createClientAuths(async () => new Secret(secret)).prepare(auth, tokenEndpoint)
+  if (!client.ok) throw new Error(client.error)
+  return { issuer, tokenEndpoint, clientId: clientId as ClientId, client: client.value }
 }
 
-export const POST_AUTH: OutboundAuth = { method: 'client_secret_post', secret: 'S' as SecretName }
+export const POST_AUTH: OutboundAuth = { method: 'client_secret_post', secrets: ['S' as SecretName] }
 
 async function run<T>(
   reply: Answer,
@@ -111,6 +111,7 @@ export async function redeem(reply: Answer, changes: Partial<RedeemRequest> = {}
     sendScope: true,
     sendResource: false,
     extraScopes: 'refuse',
+    defaultTtlSeconds: 300,
     ...changes,
   }
   return run(reply, (fetch) => redeemIdJag(fetch, request))

@@ -154,6 +154,8 @@ export interface WorldOptions {
   readonly maxStaleness?: string
   readonly quota?: Json
   readonly cors?: Json
+  /** Beside those of the house. */
+  readonly secrets?: Readonly<Record<string, string>>
   readonly sinks?: readonly AuditSink[]
 }
 
@@ -250,7 +252,7 @@ export function createWorld(options: WorldOptions = {}): World {
   const { background, settle, failures } = createCollectingBackground()
   const sink = createRecordingSink()
   const secrets: Secrets = async (name) => {
-    const value = SECRETS[name]
+    const value = options.secrets?.[name] ?? SECRETS[name]
     if (value === undefined) throw new Error(`the secret ${name} is not set`)
     return new Secret(value)
   }
