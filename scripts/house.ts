@@ -13,6 +13,7 @@ export type Report = { readonly problems: readonly Problem[]; readonly casts: nu
 const FLOORS: readonly (readonly string[])[] = [
   [
     'model.ts',
+    'quirks.ts',
     'audit-event.ts',
     'ports.ts',
     'refusal.ts',

@@ -1,7 +1,8 @@
 // The identity of a token: everything that changes it, and nothing else. User, client and resource alone would let a
 // narrow request receive a broad token; the subject token itself would make every new login cold and cost quota (F-10).
 import { encodeFields } from '../lib/digest.ts'
-import type { DpopUse, IdpClient, IdpQuirks, Issuer, Permit, RasClient, RasQuirks, Resource } from '../model.ts'
+import type { IdpClient, Issuer, Permit, RasClient, Resource } from '../model.ts'
+import type { DpopUse, IdpQuirks, RasQuirks } from '../quirks.ts'
 import type { NameParts } from './key-ring.ts'
 
 /** Raised when the meaning of an entry changes; entries of other epochs are misses. */
