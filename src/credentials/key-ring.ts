@@ -1,5 +1,6 @@
 // Names and seals of stored entries. Storage is not trusted: whoever reads it learns no token, no user and no address;
 // whoever writes to it can at most cause a miss (threats T02 to T04).
+import { derivationFor, deriveDigestKey, importSecret } from '../lib/derivation.ts'
 import { hmac } from '../lib/digest.ts'
 import { toUtf8 } from '../lib/bytes.ts'
 import type { SecretName } from '../model.ts'
@@ -86,27 +87,16 @@ function algorithm(
   return { name: 'AES-GCM', iv, additionalData: toUtf8(`jagway entry ${VERSION} ${name}`) }
 }
 
-/** HKDF-SHA-256 (RFC 5869) of one Worker secret into a key for seals and a key for names. */
+/** One Worker secret becomes a key for seals and a key for names. */
 async function derive(name: SecretName, secrets: Secrets): Promise<RingKey> {
-  const secret = toUtf8((await secrets(name)).reveal())
-  const material = await crypto.subtle.importKey('raw', secret, 'HKDF', false, ['deriveKey', 'deriveBits'])
-  const parameters = (
-    use: string,
-  ): { name: 'HKDF'; hash: 'SHA-256'; salt: Uint8Array<ArrayBuffer>; info: Uint8Array<ArrayBuffer> } => ({
-    name: 'HKDF',
-    hash: 'SHA-256',
-    salt: new Uint8Array(0),
-    info: toUtf8(`jagway ${use} v1`),
-  })
+  const secret = await importSecret((await secrets(name)).reveal())
   const [sealing, naming, id] = await Promise.all([
-    crypto.subtle.deriveKey(parameters('seal'), material, { name: 'AES-GCM', length: 256 }, false, [
+    crypto.subtle.deriveKey(derivationFor('seal'), secret, { name: 'AES-GCM', length: 256 }, false, [
       'encrypt',
       'decrypt',
     ]),
-    crypto.subtle.deriveKey(parameters('name'), material, { name: 'HMAC', hash: 'SHA-256', length: 256 }, false, [
-      'sign',
-    ]),
-    crypto.subtle.deriveBits(parameters('key id'), material, KEY_ID_BYTES * 8),
+    deriveDigestKey(secret, 'name'),
+    crypto.subtle.deriveBits(derivationFor('key id'), secret, KEY_ID_BYTES * 8),
   ])
   return { id: new Uint8Array(id), sealing, naming, digests: new Map() }
 }
