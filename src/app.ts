@@ -6,6 +6,7 @@ import { toEvent, type Facts } from './audit/audit.ts'
 import type { Config } from './config/config.ts'
 import {
   hasTokenEndpoint,
+  isDpopOnly,
   toErrorPage,
   toKeySet,
   toOpenIdMetadata,
@@ -118,7 +119,8 @@ async function answerResource(ports: AppPorts, request: Request, route: Route): 
     () => ports.gateway.handle(request, route, trace, facts),
     (refusal, answer) => {
       const { metadataUrl } = route.proxy
-      return toProblem(refusal, answer, { metadataUrl, scopes: route.resource.scopes })
+      const dpop = isDpopOnly(ports.config) || /^dpop\b/i.test(request.headers.get('authorization') ?? '')
+      return toProblem(refusal, answer, { metadataUrl, scopes: route.resource.scopes, dpop })
     },
   )
 }

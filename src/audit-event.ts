@@ -19,7 +19,8 @@ export interface AuditEvent {
   /** W3C Trace Context trace-id. */
   readonly trace_id: string
   readonly user?: { readonly issuer: string; readonly sub: string; readonly tenant?: string }
-  readonly client?: { readonly id: string; readonly auth: string }
+  /** `dpop_jkt`: the thumbprint of the key whose possession it has proven. */
+  readonly client?: { readonly id: string; readonly auth: string; readonly dpop_jkt?: string }
   readonly resource?: { readonly id: string; readonly kind: string; readonly aud: string }
   readonly scopes?: { readonly asked: readonly string[]; readonly granted?: readonly string[] }
   /** `shadow`: the rules with the effect shadow-deny that would have denied this, or some of its scopes. */

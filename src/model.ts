@@ -88,6 +88,9 @@ export interface IdpClient {
   readonly edgeClient: string | undefined
 }
 
+/** What a caller need not show is judged all the same where it is shown. */
+export type Demand = 'optional' | 'required'
+
 /** Somebody who calls us and whom policy knows by name. */
 export interface CallingClient {
   readonly name: string
@@ -95,6 +98,9 @@ export interface CallingClient {
   readonly subjectTokens: ReadonlySet<string>
   /** Undefined: has no authentication of its own and cannot use the token endpoint. */
   readonly auth: InboundAuth | undefined
+  /** Whether it must show a DPoP proof (RFC 9449), and whether that must have a nonce of ours in it. */
+  readonly dpop: Demand
+  readonly dpopNonce: Demand
   readonly rateLimit: RateLimit | undefined
 }
 
@@ -233,6 +239,14 @@ export interface Principal {
   readonly expiresAt: NumericDate
 }
 
+/** A key of the caller, which signed a DPoP proof for this very request (RFC 9449). */
+export interface ProvenKey {
+  /** RFC 7638, SHA-256. */
+  readonly thumbprint: string
+  /** What the next proof is to have in it; undefined: no nonce is demanded. */
+  readonly nextNonce: string | undefined
+}
+
 // The proofs. They are declared as classes that do not exist: a private name can be neither written into an object literal
 // nor carried over by a spread, so none of them can be made or altered without a cast, and casts are counted.
 
@@ -243,6 +257,8 @@ export declare class AuthenticatedClient {
   readonly name: string
   /** `edge`: the caller has no authentication of its own; the ID token's audience names it. */
   readonly method: 'edge' | InboundAuth['method']
+  /** Undefined: no proof came with the request. */
+  readonly key: ProvenKey | undefined
 }
 
 /** Proof that a user stands behind a request and that this caller may present their token. Made by `identity/` only. */

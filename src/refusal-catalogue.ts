@@ -71,14 +71,24 @@ export const CATALOGUE = {
     fix: 'Send the request without an Upgrade header, or let an administrator set web_socket for this resource.',
   },
   CLI114: {
-    kind: 'bad_request',
-    says: 'DPoP proofs are not accepted here',
-    fix: 'Send a bearer token; sender-constrained tokens are not supported by this deployment.',
+    kind: 'bad_proof',
+    says: 'the DPoP proof is missing or not good for this request',
+    fix: 'Send one new proof per request (RFC 9449 section 4.2), with the method and the public URL it goes to; compare the clocks.',
   },
   CLI115: {
     kind: 'bad_request',
     says: 'a GET or HEAD request with a body is not forwarded',
     fix: 'Send the body with POST or QUERY, or leave it out.',
+  },
+  CLI120: {
+    kind: 'unproven_token',
+    says: 'this client must prove possession of its key',
+    fix: 'Send a DPoP proof; at a resource with Authorization: DPoP and an ID token that is bound to the key of the proof.',
+  },
+  CLI121: {
+    kind: 'nonce_wanted',
+    says: 'the DPoP proof must have a nonce of this server in it',
+    fix: 'Send the request again with a new proof that has the value of the DPoP-Nonce header of this answer as its nonce.',
   },
   CLI130: {
     kind: 'bad_request',
@@ -134,6 +144,16 @@ export const CATALOGUE = {
     kind: 'bad_token',
     says: 'this sign-in has been ended by an administrator',
     fix: 'Sign in again.',
+  },
+  TOK110: {
+    kind: 'unproven_token',
+    says: 'the token is bound to a key, and the request does not prove possession of it',
+    fix: 'Send a DPoP proof of the key that the token is bound to; at a resource with Authorization: DPoP.',
+  },
+  TOK111: {
+    kind: 'unproven_token',
+    says: 'the token is not bound to a key',
+    fix: 'Send it as Authorization: Bearer without a proof, or have a token issued that is bound to your key.',
   },
 
   POL100: {

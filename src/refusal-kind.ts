@@ -4,6 +4,9 @@
 export type RefusalKind =
   | 'no_token'
   | 'bad_token'
+  | 'unproven_token'
+  | 'bad_proof'
+  | 'nonce_wanted'
   | 'unauthenticated_client'
   | 'bad_request'
   | 'unsupported_grant_type'

@@ -20,6 +20,8 @@ export interface Refusal {
   readonly holdSeconds?: number
   /** The counterparty limits somebody's requests; it is not out of order. */
   readonly throttled?: boolean
+  /** RFC 9449 section 8: what the next DPoP proof must have in it. Whoever asks gets it; it is no secret. */
+  readonly dpopNonce?: string
   /** RFC 9470 section 3: what a new login must satisfy. */
   readonly stepUp?: { readonly acrValues?: string; readonly maxAgeSeconds?: number }
 }
@@ -67,7 +69,16 @@ export function describe(refusal: Refusal): string {
 /** The answer at a resource (RFC 6750 section 3, RFC 9470): a status, and the error word of the challenge where one is due. */
 export interface ResourceVoice {
   readonly status: number
-  readonly challenge: 'none' | 'bare' | 'invalid_token' | 'insufficient_scope' | 'insufficient_user_authentication'
+  readonly challenge:
+    | 'none'
+    | 'bare'
+    | 'invalid_token'
+    | 'invalid_dpop_proof'
+    | 'use_dpop_nonce'
+    | 'insufficient_scope'
+    | 'insufficient_user_authentication'
+  /** Only a proof will do, whatever came (RFC 9449 section 7.1). */
+  readonly scheme?: 'DPoP'
 }
 
 /** Audience: whoever called a proxied resource. */
@@ -79,6 +90,12 @@ export function toResourceVoice(code: RefusalCode): ResourceVoice {
     case 'bad_token':
     case 'login_refused':
       return { status: 401, challenge: 'invalid_token' }
+    case 'unproven_token':
+      return { status: 401, challenge: 'invalid_token', scheme: 'DPoP' }
+    case 'bad_proof':
+      return { status: 401, challenge: 'invalid_dpop_proof', scheme: 'DPoP' }
+    case 'nonce_wanted':
+      return { status: 401, challenge: 'use_dpop_nonce', scheme: 'DPoP' }
     case 'step_up':
       return { status: 401, challenge: 'insufficient_user_authentication' }
     case 'insufficient_scope':
@@ -132,6 +149,8 @@ export interface TokenVoice {
     | 'access_denied'
     | 'unsupported_grant_type'
     | 'insufficient_user_authentication'
+    | 'invalid_dpop_proof'
+    | 'use_dpop_nonce'
     | 'temporarily_unavailable'
     | 'server_error'
 }
@@ -145,10 +164,15 @@ export function toTokenVoice(code: RefusalCode): TokenVoice {
     // RFC 8693 section 2.2.2: a subject token that is invalid for any reason is an invalid_request.
     case 'no_token':
     case 'bad_token':
+    case 'unproven_token':
     case 'login_refused':
     case 'bad_request':
     case 'ambiguous_path':
       return { status: 400, error: 'invalid_request' }
+    case 'bad_proof':
+      return { status: 400, error: 'invalid_dpop_proof' }
+    case 'nonce_wanted':
+      return { status: 400, error: 'use_dpop_nonce' }
     case 'unsupported_method':
       return { status: 405, error: 'invalid_request' }
     case 'media_type':

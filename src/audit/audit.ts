@@ -87,7 +87,7 @@ function about(facts: Facts, refusal: Refusal | undefined): Partial<AuditEvent> 
   const asked = permit?.scopes ?? facts.asked
   return {
     ...(assertion === undefined ? {} : { user: userOf(assertion) }),
-    ...(client === undefined ? {} : { client: { id: client.name, auth: client.method } }),
+    ...(client === undefined ? {} : { client: clientOf(client) }),
     ...(resource === undefined
       ? {}
       : { resource: { id: resource.name, kind: resource.kind, aud: resource.authorizationServer.issuer } }),
@@ -96,6 +96,10 @@ function about(facts: Facts, refusal: Refusal | undefined): Partial<AuditEvent> 
       : { scopes: { asked, ...(facts.credential === undefined ? {} : { granted: facts.credential.scopes }) } }),
     ...(permit === undefined ? denial(refusal) : { policy: allowance(permit) }),
   }
+}
+
+function clientOf({ name, method, key }: AuthenticatedClient): NonNullable<AuditEvent['client']> {
+  return { id: name, auth: method, ...(key === undefined ? {} : { dpop_jkt: key.thumbprint }) }
 }
 
 function userOf({ principal }: VerifiedAssertion): NonNullable<AuditEvent['user']> {

@@ -35,7 +35,8 @@ function linkClient(linker: Linker, name: string, entry: ClientEntry): CallingCl
   const path = ['clients', name]
   entry.subject_tokens.forEach((ref, index) => checkTokenRef(linker, ref, [...path, 'subject_tokens', index]))
   const auth = entry.auth && linkInboundAuth(linker, entry.auth, [...path, 'auth'])
-  return { name, subjectTokens: new Set(entry.subject_tokens), auth, rateLimit: entry.rate_limit }
+  const { dpop, dpop_nonce: dpopNonce } = entry
+  return { name, subjectTokens: new Set(entry.subject_tokens), auth, dpop, dpopNonce, rateLimit: entry.rate_limit }
 }
 
 function linkResources(linker: Linker): Map<string, Resource> {

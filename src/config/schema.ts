@@ -118,10 +118,15 @@ export const idpSchema = object({
   ),
 })
 
+const demand = v.optional(oneOf(['optional', 'required']), 'optional')
+
 export const clientSchema = object({
   subject_tokens: someOf(text),
   auth: v.exactOptional(inboundAuthSchema),
   rate_limit: v.exactOptional(rateLimit),
+  /** Whether it must show a DPoP proof, and whether that must have a nonce of ours in it. */
+  dpop: demand,
+  dpop_nonce: demand,
 })
 
 const rasClientSchema = object({ id: clientId, auth: outboundAuthSchema })

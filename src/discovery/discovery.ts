@@ -5,12 +5,19 @@ import type { Config } from '../config/config.ts'
 import type { Proxy, Resource } from '../model.ts'
 import { toJson } from '../oauth/answers.ts'
 import { SIGN_IN_SCOPES } from '../oauth/challenge.ts'
-import { GRANT_TYPE } from '../oauth/vocabulary.ts'
+import { GRANT_TYPE, PROOF_ALGORITHMS } from '../oauth/vocabulary.ts'
 import { isRefusalCode, pageOf } from '../refusal.ts'
 
 /** Whether anybody can use the token endpoint at all: presence of a client that can authenticate is enablement. */
 export function hasTokenEndpoint(config: Config): boolean {
   return [...config.clients.values()].some(({ auth }) => auth !== undefined)
+}
+
+/** Whether nobody gets through to a resource without a DPoP proof. */
+export function isDpopOnly({ idps, clients }: Config): boolean {
+  const edgeClients = [...idps.values()].flatMap((idp) => [...idp.clients.values()].map((own) => own.edgeClient))
+  const callers = edgeClients.flatMap((name) => (name === undefined ? [] : (clients.get(name) ?? [])))
+  return callers.length > 0 && callers.every(({ dpop }) => dpop === 'required')
 }
 
 /**
@@ -48,6 +55,7 @@ function serverMetadata({ publicUrl, clients }: Config): Readonly<Record<string,
     grant_types_supported: [GRANT_TYPE.tokenExchange],
     token_endpoint_auth_methods_supported: unique(auths.map(({ method }) => method)),
     token_endpoint_auth_signing_alg_values_supported: unique(algorithms),
+    dpop_signing_alg_values_supported: PROOF_ALGORITHMS,
   })
 }
 
@@ -70,6 +78,8 @@ export function toResourceMetadata(config: Config, resource: Resource, proxy: Pr
     scopes_supported: [...new Set([...(issuers.length === 0 ? [] : SIGN_IN_SCOPES), ...resource.scopes])],
     authorization_details_types_supported: resource.detailTypes,
     bearer_methods_supported: ['header'],
+    dpop_signing_alg_values_supported: issuers.length === 0 ? [] : PROOF_ALGORITHMS,
+    ...(isDpopOnly(config) ? { dpop_bound_access_tokens_required: true } : {}),
     resource_name: resource.name,
   }
   return toJson(filled(members))

@@ -2,22 +2,23 @@
 // from top to bottom as the four stages of trust.
 import type { Facts } from '../audit/audit.ts'
 import type { Acquired, Credentials } from '../credentials/credentials.ts'
-import type { Identity } from '../identity/identity.ts'
+import type { Identity, PresentedProof } from '../identity/identity.ts'
 import { readLimited } from '../lib/limited-body.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { UNFORWARDED_METHODS } from '../lib/http-methods.ts'
 import { parseStrictPath } from '../lib/strict-path.ts'
 import type { TraceContext } from '../lib/trace-context.ts'
 import type { Limits } from '../limits/limits.ts'
-import type { Action, Credential, Permit, Resource, VerifiedAssertion } from '../model.ts'
+import type { Action, Credential, Permit, ProvenKey, Proxy, Resource, VerifiedAssertion } from '../model.ts'
 import { parseWwwAuthenticate, toWwwAuthenticate } from '../oauth/challenge.ts'
+import { PROOF_ALGORITHMS } from '../oauth/vocabulary.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock, Forward } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
 import type { Revocations } from '../revocation/revocation.ts'
 import { forward, type Outbound } from './forward.ts'
 import { cleanResponseHeaders } from './headers.ts'
-import type { Route } from './routes.ts'
+import { toPublicUrl, type Route } from './routes.ts'
 
 export { createRoutes, type Route, type Routes } from './routes.ts'
 
@@ -52,7 +53,8 @@ async function handle(
   if (!wanted.ok) return wanted
   const { path, upgrade } = wanted.value
 
-  const assertion = await ports.identity.verifyAtEdge(request.headers.get('authorization') ?? undefined)
+  const authorization = request.headers.get('authorization') ?? undefined
+  const assertion = await ports.identity.verifyAtEdge(authorization, proofOf(request, route.proxy))
   if (!assertion.ok) return assertion
   facts.assertion = assertion.value
   const counting = ports.limits.ofClient(assertion.value.caller, assertion.value.principal)
@@ -88,7 +90,13 @@ async function handle(
   const start = ports.clock.millis()
   const response = await send(ports, outbound, question, permit.value, acquired.value, facts)
   facts.upstreamMs = ports.clock.millis() - start
-  return response.ok ? toAnswer(response.value, outbound) : response
+  if (!response.ok) return response
+  return toAnswer(response.value, outbound, assertion.value.caller.key)
+}
+
+function proofOf(request: Request, proxy: Proxy): PresentedProof | undefined {
+  const proof = request.headers.get('dpop')
+  return proof === null ? undefined : { proof, method: request.method, url: toPublicUrl(request.url, proxy) }
 }
 
 interface Question {
@@ -135,7 +143,7 @@ interface WantedRequest {
   readonly upgrade: boolean
 }
 
-/** What can be refused without knowing who asks. Refuses with CLI100, CLI109, CLI110 or CLI113 to CLI115. */
+/** What can be refused without knowing who asks. Refuses with CLI100, CLI109, CLI110, CLI113 or CLI115. */
 function readRequest(request: Request, route: Route): Result<WantedRequest, Refusal> {
   const { method } = request
   if (UNFORWARDED_METHODS.has(method)) return err({ code: 'CLI110' })
@@ -143,7 +151,6 @@ function readRequest(request: Request, route: Route): Result<WantedRequest, Refu
   if (!path.ok) return err({ code: 'CLI109' })
   // E-9: a token in a URL ends up in logs, and here it would travel on to the upstream.
   if (hasAccessToken(route.search)) return err({ code: 'CLI100', detail: 'a token in the query string' })
-  if (request.headers.has('dpop')) return err({ code: 'CLI114' })
   // The platform sends neither with a body, and would fail on it.
   const bodiless = method === 'GET' || method === 'HEAD'
   if (bodiless && request.body !== null && request.headers.get('content-length') !== '0') return err({ code: 'CLI115' })
@@ -256,8 +263,15 @@ async function keepBody(
   return body.ok ? body : err({ code: 'CLI100', detail: `body ${body.error}` })
 }
 
-/** The upstream's answer as the caller may see it: its challenge replaced by ours, which names our metadata (E-3). */
-function toAnswer(upstream: Response, { resource, proxy, target, upgrade }: Outbound): Result<Response, Refusal> {
+/**
+ * The upstream's answer as the caller may see it: its challenge replaced by ours, which names our metadata (E-3), and ours is
+ * the nonce for the next proof of the caller.
+ */
+function toAnswer(
+  upstream: Response,
+  { resource, proxy, target, upgrade }: Outbound,
+  key: ProvenKey | undefined,
+): Result<Response, Refusal> {
   const { status } = upstream
   // Nothing that a response can be made of (RFC 9110 section 15), or a switch of protocols that nobody asked for.
   if (status > 599 || (status < 200 && !(status === 101 && upgrade)))
@@ -268,9 +282,15 @@ function toAnswer(upstream: Response, { resource, proxy, target, upgrade }: Outb
   cleanResponseHeaders(response.headers, proxy, target)
   if (foreign?.error === 'insufficient_scope') {
     const { scopes } = foreign
-    const challenge = { error: 'insufficient_scope' as const, scopes, resourceMetadata: proxy.metadataUrl }
+    const challenge = {
+      error: 'insufficient_scope' as const,
+      scopes,
+      resourceMetadata: proxy.metadataUrl,
+      ...(key === undefined ? {} : { proofAlgorithms: PROOF_ALGORITHMS }),
+    }
     response.headers.set('www-authenticate', toWwwAuthenticate(challenge))
   }
+  if (key?.nextNonce !== undefined) response.headers.set('dpop-nonce', key.nextNonce)
   return ok(response)
 }
 

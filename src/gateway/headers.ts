@@ -66,6 +66,7 @@ const RESPONSE_HEADERS_DROPPED = [
   'cloudflare-cdn-cache-control',
   'connection',
   'content-location',
+  'dpop-nonce',
   'keep-alive',
   'nel',
   'proxy-authenticate',

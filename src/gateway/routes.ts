@@ -51,6 +51,11 @@ export function createRoutes(resources: Iterable<Resource>): Routes {
   }
 }
 
+/** The URL of a request as its caller knows it, without query: behind us stands a host of ours, before us may stand others. */
+export function toPublicUrl(url: string, { publicUrl }: Proxy): string {
+  return new URL(publicUrl).origin + split(url).rest
+}
+
 /** Path and query of an absolute URL, byte for byte. The platform has cut off any fragment. */
 function split(url: string): { readonly rest: string; readonly search: string } {
   const start = url.indexOf('/', url.indexOf('://') + 3)

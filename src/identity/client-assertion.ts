@@ -1,6 +1,4 @@
 // Client authentication by a signed assertion: private_key_jwt (RFC 7523 sections 2.2 and 3, OpenID Connect Core section 9).
-import { encodeFields, sha256 } from '../lib/digest.ts'
-import { plusSeconds, numericDate } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import type { JsonObject } from '../lib/strict-json.ts'
 import type { CallingClient } from '../model.ts'
@@ -9,6 +7,7 @@ import type { Refusal } from '../refusal.ts'
 import { audiencesOf, checkTimes, isText, SKEW_SECONDS } from './claims.ts'
 import { parseSignedJwt } from './compact-jwt.ts'
 import type { KeyProvider } from './jwks.ts'
+import { isFirstUse } from './once.ts'
 import { isSignedBy } from './signature.ts'
 
 /** The draft rfc7523bis gives such assertions a type; most clients send none, and it must not be required. */
@@ -64,12 +63,9 @@ export async function verifyClientAssertion(
   if (!until.ok) return until
   const { jti } = claims
   if (!isText(jti) || jti.length > MAX_JTI_CHARS) return refuse('jti is missing or odd')
-  const fresh = await claim(
-    rules.replay,
-    await sha256(encodeFields(['client-assertion', registered.client.name, jti])),
-    until.value,
-  )
-  return fresh.ok ? ok(registered.client) : fresh
+  const fresh = await isFirstUse(rules.replay, ['client-assertion', registered.client.name, jti], until.value)
+  if (!fresh.ok) return fresh
+  return fresh.value ? ok(registered.client) : refuse('jti was used before')
 }
 
 /** Until when the assertion could be presented again. */
@@ -78,19 +74,6 @@ function checkLifetime(claims: JsonObject, now: number): Result<number, Refusal>
   if (!times.ok) return refuse(times.error.detail)
   const { exp } = times.value
   return exp > now + MAX_LIFETIME_SECONDS ? refuse('exp is more than an hour ahead') : ok(exp + SKEW_SECONDS)
-}
-
-type Claim = Result<undefined, Refusal>
-
-async function claim(replay: ReplayGuard, value: string, until: number): Promise<Claim> {
-  try {
-    // One second more than it could be presented: the guard may forget at the very second.
-    const first = await replay.claim(value, plusSeconds(numericDate(until), 1))
-    return first ? ok(undefined) : refuse('jti was used before')
-  } catch {
-    // Not knowing whether it was used counts as used, but the client is told to come again.
-    return err({ code: 'INT101', detail: 'the replay guard failed', retryAfterSeconds: 1 })
-  }
 }
 
 function refuse(detail: string): Result<never, Refusal> {

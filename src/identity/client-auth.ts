@@ -9,6 +9,7 @@ import type { Secrets } from '../ports.ts'
 import { CLIENT_ASSERTION_TYPE } from '../oauth/vocabulary.ts'
 import type { Refusal } from '../refusal.ts'
 import { verifyClientAssertion, type AssertionRules } from './client-assertion.ts'
+import type { PresentedProof } from './dpop-proof.ts'
 
 export interface FormParameters {
   get(name: string): string | undefined
@@ -18,6 +19,8 @@ export interface TokenRequestHead {
   readonly authorization: string | undefined
   /** Parameters of the body that were sent once, strictly decoded. */
   readonly form: FormParameters
+  /** Undefined: no DPoP header. */
+  readonly proof?: PresentedProof | undefined
 }
 
 export interface ClientAuthRules extends AssertionRules {

@@ -25,6 +25,8 @@ export interface IdToken {
   readonly idpClient: IdpClient
   /** Seconds: usable from `from`, and before `until`. */
   readonly usable: { readonly from: number; readonly until: number }
+  /** Of the key that whoever presents it must prove to have (RFC 9449 section 6.1); undefined: it is not bound to one. */
+  readonly thumbprint: string | undefined
   /** On the steady clock: when its key must be looked for again. */
   readonly keyFreshUntilMs: number
 }
@@ -44,7 +46,6 @@ const FOREIGN_CLAIMS: readonly (readonly [claim: string, kind: string])[] = [
   ['token_introspection', 'an introspection response (RFC 9701 section 5)'],
   ['htm', 'a DPoP proof (RFC 9449 section 4.2)'],
   ['htu', 'a DPoP proof (RFC 9449 section 4.2)'],
-  ['cnf', 'a token bound to a key (RFC 7800), and nobody proves possession here'],
 ]
 
 /** Claims by which vendors write the kind of their tokens, and what they write into ID tokens. */
@@ -55,6 +56,9 @@ const KIND_CLAIMS: readonly (readonly [claim: string, value: string])[] = [
 
 /** Claims that only ID tokens carry, for those that also carry an access token's `client_id` (Zitadel). */
 const OWN_CLAIMS = ['nonce', 'at_hash', 'c_hash', 'azp'] as const
+
+/** SHA-256 as base64url (RFC 9449 section 6.1). */
+const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/
 
 /** Verifies a token in full: form, issuer, signature, and then its claims in the order of the sections below. */
 export async function verifyIdToken(
@@ -82,10 +86,13 @@ export async function verifyIdToken(
   if (!lifetime.ok) return lifetime
   const principal = readPrincipal(claims, trusted, lifetime.value)
   if (!principal.ok) return principal
+  const thumbprint = readConfirmation(claims)
+  if (!thumbprint.ok) return thumbprint
   return ok({
     principal: principal.value,
     idpClient: client.value,
     usable: lifetime.value.usable,
+    thumbprint: thumbprint.value,
     keyFreshUntilMs: signed.value.freshUntilMs,
   })
 }
@@ -186,6 +193,15 @@ function readPrincipal(
     issuedAt: numericDate(iat),
     expiresAt: numericDate(exp),
   })
+}
+
+/** RFC 7800 section 3.1. A binding that cannot be proven here must not be dropped silently: the token would be a bearer token. */
+function readConfirmation(claims: JsonObject): Result<string | undefined, Refusal> {
+  const cnf = claimOf(claims, 'cnf')
+  if (cnf === undefined) return ok(undefined)
+  const jkt = isObject(cnf) && Object.keys(cnf).length === 1 ? cnf['jkt'] : undefined
+  if (typeof jkt === 'string' && THUMBPRINT.test(jkt)) return ok(jkt)
+  return refuse('TOK105', 'cnf marks a token that is bound to a key in another way than by jkt alone')
 }
 
 function readTenant(claims: JsonObject, { claims: names, tenants }: Idp): Result<string | undefined, Refusal> {

@@ -20,12 +20,22 @@ import type { Refusal } from '../refusal.ts'
 import { createAccessVerifier, type AccessIdentity } from './access-jwt.ts'
 import { authenticate, type ClientAuthRules, type TokenRequestHead } from './client-auth.ts'
 import type { AssertingClient } from './client-assertion.ts'
+import { createNonces } from './dpop-nonce.ts'
+import { verifyProof, type PresentedProof } from './dpop-proof.ts'
 import { verifyIdToken, type IdToken, type TrustedIdp } from './id-token.ts'
 import { createKeyProvider } from './jwks.ts'
 
+export type { PresentedProof }
+
 export interface Identity {
-  /** A proxied request: the bearer token says who the user is, and its audience who calls. */
-  verifyAtEdge(authorizationHeader: string | undefined): Promise<Result<VerifiedAssertion, Refusal>>
+  /**
+   * A proxied request: the token says who the user is, and its audience who calls. One that is bound to a key comes with the
+   * scheme DPoP and a proof (RFC 9449 section 7.1). `proof` undefined: no DPoP header.
+   */
+  verifyAtEdge(
+    authorizationHeader: string | undefined,
+    proof?: PresentedProof,
+  ): Promise<Result<VerifiedAssertion, Refusal>>
   /** A subject token at the token endpoint, presented by a client that has authenticated. */
   verifyForClient(token: string, client: AuthenticatedClient): Promise<Result<VerifiedAssertion, Refusal>>
   authenticateClient(request: TokenRequestHead): Promise<Result<AuthenticatedClient, Refusal>>
@@ -48,7 +58,7 @@ export interface IdentityPorts {
 
 /** What identity reads of the configuration. */
 export type IdentityConfig = Pick<Config, 'publicUrl' | 'idpsByIssuer' | 'clients'> &
-  Partial<Pick<Config, 'admin' | 'policyClaims'>>
+  Partial<Pick<Config, 'admin' | 'policyClaims'>> & { readonly cache: Pick<Config['cache'], 'sealingKeys'> }
 
 const MAX_REMEMBERED = 1_000
 const REMEMBER_MS = 10 * 60_000
@@ -58,7 +68,7 @@ interface Remembered {
   readonly idToken: IdToken
   readonly token: Secret
   readonly untilMs: number
-  /** The answer at the edge, ready: there the caller follows from the token. */
+  /** The answer at the edge to whoever shows it as a bearer token, ready: there the caller follows from the token. */
   readonly atEdge: Result<VerifiedAssertion, Refusal>
 }
 
@@ -66,6 +76,8 @@ export function createIdentity(config: IdentityConfig, ports: IdentityPorts): Id
   const { clock } = ports
   const issuers = trustIssuers(config, ports)
   const clientAuth = clientAuthRules(config, ports)
+  const nonces = createNonces(config.cache.sealingKeys, ports.secrets, clock)
+  const proofRules = { clock, replay: ports.replay, nonces }
   const { admin } = config
   const access = admin?.access && { ...admin.access, verifier: createAccessVerifier(admin.access, ports) }
   // By the exact text of the whole token; a digest or a prefix of it would only add ways to confuse two of them.
@@ -91,22 +103,64 @@ export function createIdentity(config: IdentityConfig, ports: IdentityPorts): Id
       token: secret,
       // Not longer than its key: a withdrawn key must not live on in here.
       untilMs: Math.min(clock.millis() + REMEMBER_MS, idToken.keyFreshUntilMs),
-      atEdge: assertAtEdge(idToken, secret),
+      atEdge: assertAtEdge(idToken, secret, config.clients),
     }
     remembered.set(token, entry)
     return ok(entry)
   }
 
-  function verifyAtEdge(authorizationHeader: string | undefined): Promise<Result<VerifiedAssertion, Refusal>> {
+  function verifyAtEdge(
+    authorizationHeader: string | undefined,
+    proof?: PresentedProof,
+  ): Promise<Result<VerifiedAssertion, Refusal>> {
     // A remembered token was well-formed; only unknown ones are looked at closer.
-    const offered = authorizationHeader === undefined ? undefined : bearerValue(authorizationHeader)
-    if (offered === undefined) return Promise.resolve(err({ code: 'TOK100' }))
+    const offered = authorizationHeader === undefined ? undefined : credentialsOf(authorizationHeader, 'bearer ')
+    if (offered === undefined) return verifyBound(authorizationHeader, proof)
+    if (proof !== undefined)
+      return Promise.resolve(err({ code: 'CLI114', detail: 'a DPoP proof beside a bearer token' }))
     const known = recall(offered)
     if (known !== undefined) return Promise.resolve(known.atEdge)
-    if (!BEARER_TOKEN.test(offered)) {
-      return Promise.resolve(err({ code: 'TOK101', detail: 'not exactly one bearer token' }))
+    return verifyOffered(offered).then((entry) => (entry.ok ? entry.value.atEdge : entry))
+  }
+
+  async function verifyOffered(offered: string): Promise<Result<Remembered, Refusal>> {
+    const known = recall(offered)
+    if (known !== undefined) return ok(known)
+    return TOKEN68.test(offered) ? verify(offered) : err({ code: 'TOK101', detail: 'not exactly one token' })
+  }
+
+  async function verifyBound(
+    authorizationHeader: string | undefined,
+    proof: PresentedProof | undefined,
+  ): Promise<Result<VerifiedAssertion, Refusal>> {
+    const offered = authorizationHeader === undefined ? undefined : credentialsOf(authorizationHeader, 'dpop ')
+    if (offered === undefined) return err({ code: 'TOK100' })
+    if (proof === undefined) return err({ code: 'CLI114', detail: 'the scheme DPoP without a proof' })
+    const entry = await verifyOffered(offered)
+    if (!entry.ok) return entry
+    const { idToken, token } = entry.value
+    const { idpClient, thumbprint } = idToken
+    if (idpClient.edgeClient === undefined) return notAtEdge(idpClient)
+    if (thumbprint === undefined) return err({ code: 'TOK111' })
+    const nonce = config.clients.get(idpClient.edgeClient)?.dpopNonce === 'required'
+    const key = await verifyProof(proof, { nonce, token: { text: offered, thumbprint } }, proofRules)
+    if (!key.ok) return key
+    const caller = admit({ name: idpClient.edgeClient, method: 'edge', key: key.value })
+    return ok(vouch(idToken, caller, token))
+  }
+
+  async function verifyClient(request: TokenRequestHead): Promise<Result<AuthenticatedClient, Refusal>> {
+    const proven = await authenticate(request, clientAuth)
+    if (!proven.ok) return proven
+    const { name, method } = proven.value
+    const client = config.clients.get(name)
+    if (request.proof === undefined) {
+      if (client?.dpop === 'required') return err({ code: 'CLI120', detail: 'no DPoP proof' })
+      return ok(admit({ name, method, key: undefined }))
     }
-    return verify(offered).then((entry) => (entry.ok ? entry.value.atEdge : entry))
+    const demand = { nonce: client?.dpopNonce === 'required', token: undefined }
+    const key = await verifyProof(request.proof, demand, proofRules)
+    return key.ok ? ok(admit({ name, method, key: key.value })) : key
   }
 
   return {
@@ -120,19 +174,21 @@ export function createIdentity(config: IdentityConfig, ports: IdentityPorts): Id
       // A-5: the IdP will only exchange it for the client it was issued to, and only its own callers may ask for that.
       const mayPresent = config.clients.get(client.name)?.subjectTokens.has(idToken.idpClient.ref) === true
       if (!mayPresent) return err({ code: 'CLI112', detail: `an ID token of ${idToken.idpClient.ref}` })
+      if (idToken.thumbprint !== undefined && idToken.thumbprint !== client.key?.thumbprint)
+        return err({ code: 'TOK110', detail: client.key === undefined ? 'no proof' : 'the proof is of another key' })
       return ok(vouch(idToken, client, secret))
     },
 
-    async authenticateClient(request) {
-      const proven = await authenticate(request, clientAuth)
-      return proven.ok ? ok(admit(proven.value)) : proven
-    },
+    authenticateClient: verifyClient,
 
     async verifyAdmin(request, session) {
       if (admin === undefined) return err({ code: 'CLI106' })
       const authorization = request.headers.get('authorization') ?? undefined
       if (admin.idToken !== undefined && authorization !== undefined) {
-        const assertion = await verifyAtEdge(authorization)
+        const dpop = request.headers.get('dpop')
+        const url = config.publicUrl + new URL(request.url).pathname
+        const proof = dpop === null ? undefined : { proof: dpop, method: request.method, url }
+        const assertion = await verifyAtEdge(authorization, proof)
         if (assertion.ok) return ok(callByIdToken(assertion.value, admin.idToken))
         return assertion.error.code === 'TOK100' ? err({ code: 'ADM101', detail: 'not a bearer token' }) : assertion
       }
@@ -184,25 +240,38 @@ function rightsOf(view: boolean, revoke: boolean): ReadonlySet<AdminRight> {
   return new Set<AdminRight>(revoke ? ['view', 'revoke'] : view ? ['view'] : [])
 }
 
-/** RFC 6750 section 2.1 b64token. Two headers reach us as one, joined by a comma, which is not in it. */
-const BEARER_TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/
+/** RFC 9110 section 11.2 token68. Two headers reach us as one, joined by a comma, which is not in it. */
+const TOKEN68 = /^[A-Za-z0-9\-._~+/]+=*$/
 
-/** What follows the Bearer scheme; undefined: another scheme, or nothing (RFC 9110 section 11.4, schemes have no case). */
-function bearerValue(header: string): string | undefined {
-  if (header.length <= 7 || header.slice(0, 7).toLowerCase() !== 'bearer ') return undefined
-  const value = header.charCodeAt(7) === 0x20 ? header.slice(7).replace(/^ +/, '') : header.slice(7)
+/** What follows the scheme; undefined: another scheme, or nothing (RFC 9110 section 11.4, schemes have no case). */
+function credentialsOf(header: string, scheme: 'bearer ' | 'dpop '): string | undefined {
+  const { length } = scheme
+  if (header.length <= length || header.slice(0, length).toLowerCase() !== scheme) return undefined
+  const value = header.charCodeAt(length) === 0x20 ? header.slice(length).replace(/^ +/, '') : header.slice(length)
   return value === '' ? undefined : value
 }
 
-function assertAtEdge(idToken: IdToken, token: Secret): Result<VerifiedAssertion, Refusal> {
-  const { edgeClient, ref } = idToken.idpClient
-  if (edgeClient === undefined) return err({ code: 'TOK108', detail: `an ID token of ${ref}` })
-  return ok(vouch(idToken, admit({ name: edgeClient, method: 'edge' }), token))
+function assertAtEdge(
+  idToken: IdToken,
+  token: Secret,
+  clients: IdentityConfig['clients'],
+): Result<VerifiedAssertion, Refusal> {
+  const { idpClient, thumbprint } = idToken
+  const { edgeClient } = idpClient
+  if (edgeClient === undefined) return notAtEdge(idpClient)
+  // RFC 9449 section 7.2: bound and shown as a bearer token, it may be anybody who shows it.
+  if (thumbprint !== undefined) return err({ code: 'TOK110', detail: 'shown as a bearer token' })
+  if (clients.get(edgeClient)?.dpop === 'required') return err({ code: 'CLI120', detail: 'shown as a bearer token' })
+  return ok(vouch(idToken, admit({ name: edgeClient, method: 'edge', key: undefined }), token))
+}
+
+function notAtEdge({ ref }: IdpClient): Result<never, Refusal> {
+  return err({ code: 'TOK108', detail: `an ID token of ${ref}` })
 }
 
 /** The maker of the first proof. */
-function admit(client: Pick<AuthenticatedClient, 'name' | 'method'>): AuthenticatedClient {
-  return { name: client.name, method: client.method } as AuthenticatedClient
+function admit({ name, method, key }: Pick<AuthenticatedClient, 'name' | 'method' | 'key'>): AuthenticatedClient {
+  return { name, method, key } as AuthenticatedClient
 }
 
 /** The maker of the second proof. */

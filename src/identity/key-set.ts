@@ -1,6 +1,7 @@
 // A published key set, judged at load (RFC 7517 section 5): what cannot be used is dropped, what must never have been
 // published condemns the whole document. Keys are imported once, for the algorithms their owner is pinned to.
 import { fromBase64Url } from '../lib/bytes.ts'
+import { thumbprintOf } from '../lib/digest.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { isObject, type JsonObject } from '../lib/strict-json.ts'
 import type { SigningAlgorithm } from '../model.ts'
@@ -80,6 +81,20 @@ export function findKey(set: KeySet, kid: string | undefined, alg: SigningAlgori
 /** Whether a newer set could hold a key this one lacks: not where the kid is taken, or where several keys fit. */
 export function mayLack(set: KeySet, kid: string | undefined, alg: SigningAlgorithm): boolean {
   return kid === undefined ? !set.keys.some((key) => key.has(alg)) : !set.byKid.has(kid)
+}
+
+/**
+ * The key that a DPoP proof brings along (RFC 9449 section 4.3, points 5 to 7), and its thumbprint. Undefined: not a public
+ * key that this algorithm can use.
+ */
+export async function importProofKey(
+  jwk: unknown,
+  alg: SigningAlgorithm,
+): Promise<{ readonly key: CryptoKey; readonly thumbprint: string } | undefined> {
+  if (!isObject(jwk) || isSecret(jwk) || !isForSignatures(jwk)) return undefined
+  const key = (await importKey(jwk, [alg]))?.get(alg)
+  const material = materialOf(jwk, SHAPES[alg])
+  return key && material && { key, thumbprint: await thumbprintOf(material) }
 }
 
 function isSecret(jwk: JsonObject): boolean {

@@ -1,6 +1,7 @@
 // Answers of our own making: refusals as bytes, in the dialect of whoever asked, and JSON that no cache may keep.
 import { describe, kindOf, titleOf, toResourceVoice, toTokenVoice, type Refusal, type RefusalKind } from '../refusal.ts'
 import { SIGN_IN_SCOPES, toWwwAuthenticate } from './challenge.ts'
+import { PROOF_ALGORITHMS } from './vocabulary.ts'
 
 const HEADERS = {
   'cache-control': 'no-store',
@@ -18,6 +19,8 @@ export interface AnswerContext {
 export interface ChallengedResource {
   readonly metadataUrl: string
   readonly scopes: readonly string[]
+  /** The caller has used the scheme DPoP, or nobody gets in here by another. */
+  readonly dpop: boolean
 }
 
 export function toJson(body: unknown, status = 200, headers: Readonly<Record<string, string>> = {}): Response {
@@ -30,7 +33,7 @@ export function toProblem(
   context: AnswerContext,
   resource: ChallengedResource | undefined,
 ): Response {
-  const { status, challenge } = toResourceVoice(refusal.code)
+  const { status, challenge, scheme } = toResourceVoice(refusal.code)
   const headers = refusalHeaders(refusal)
   if (status === 405) headers['allow'] = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
   if (challenge !== 'none' && resource !== undefined) {
@@ -40,6 +43,7 @@ export function toProblem(
       // are identity providers: another sign-in takes `openid`, and only for lack of scope is it the resource's that count.
       scopes: challenge === 'insufficient_scope' ? resource.scopes : SIGN_IN_SCOPES,
       ...refusal.stepUp,
+      ...(scheme === 'DPoP' || resource.dpop ? { proofAlgorithms: PROOF_ALGORITHMS } : {}),
       resourceMetadata: resource.metadataUrl,
     })
   }
@@ -69,7 +73,10 @@ export function toPage(refusal: Refusal, context: AnswerContext): Response {
 /** For administrators: as for callers of resources, but a challenge leads nowhere else (RFC 9110 section 15.5.2). */
 export function toAdminProblem(refusal: Refusal, context: AnswerContext): Response {
   const answer = toProblem(refusal, context, undefined)
-  if (answer.status === 401) answer.headers.set('www-authenticate', 'Bearer realm="jagway admin"')
+  if (answer.status !== 401) return answer
+  const { scheme, challenge } = toResourceVoice(refusal.code)
+  const proven = `DPoP realm="jagway admin", error="${challenge}", algs="${PROOF_ALGORITHMS.join(' ')}"`
+  answer.headers.set('www-authenticate', scheme === 'DPoP' ? proven : 'Bearer realm="jagway admin"')
   return answer
 }
 
@@ -94,6 +101,7 @@ export function toTokenError(refusal: Refusal, context: AnswerContext, basic: bo
 function refusalHeaders(refusal: Refusal): Record<string, string> {
   return {
     'proxy-status': `jagway; error=${toProxyError(kindOf(refusal.code))}; details="${refusal.code}"`,
+    ...(refusal.dpopNonce === undefined ? {} : { 'dpop-nonce': refusal.dpopNonce }),
     ...(refusal.retryAfterSeconds === undefined ? {} : { 'retry-after': refusal.retryAfterSeconds.toString() }),
   }
 }
@@ -114,6 +122,9 @@ function toProxyError(kind: RefusalKind): string {
       return 'proxy_internal_error'
     case 'no_token':
     case 'bad_token':
+    case 'unproven_token':
+    case 'bad_proof':
+    case 'nonce_wanted':
     case 'unauthenticated_client':
     case 'bad_request':
     case 'unsupported_grant_type':

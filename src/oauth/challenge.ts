@@ -1,17 +1,24 @@
-// WWW-Authenticate: the challenges we send (RFC 6750 section 3, RFC 9470 section 3, RFC 9728 section 5.1), and reading
-// those a resource sends.
+// WWW-Authenticate: the challenges we send (RFC 6750 section 3, RFC 9449 section 7.1, RFC 9470 section 3, RFC 9728 section
+// 5.1), and reading those a resource sends.
 import { isScopeToken } from './vocabulary.ts'
 
 /** What to ask an identity provider for, so that an ID token comes back (OpenID Connect Core section 3.1.2.1). */
 export const SIGN_IN_SCOPES: readonly string[] = ['openid']
 
 export interface Challenge {
-  readonly error?: 'invalid_token' | 'insufficient_scope' | 'insufficient_user_authentication'
+  readonly error?:
+    | 'invalid_token'
+    | 'invalid_dpop_proof'
+    | 'use_dpop_nonce'
+    | 'insufficient_scope'
+    | 'insufficient_user_authentication'
   readonly errorDescription?: string
   readonly scopes?: readonly string[]
   readonly acrValues?: string
   readonly maxAgeSeconds?: number
   readonly resourceMetadata: string
+  /** The scheme is DPoP, by these; undefined: Bearer. */
+  readonly proofAlgorithms?: readonly string[]
 }
 
 export function toWwwAuthenticate(challenge: Challenge): string {
@@ -25,8 +32,9 @@ export function toWwwAuthenticate(challenge: Challenge): string {
   add('scope', challenge.scopes?.join(' '))
   add('acr_values', challenge.acrValues)
   add('max_age', challenge.maxAgeSeconds?.toString())
+  add('algs', challenge.proofAlgorithms?.join(' '))
   add('resource_metadata', challenge.resourceMetadata)
-  return `Bearer ${parameters.join(', ')}`
+  return `${challenge.proofAlgorithms === undefined ? 'Bearer' : 'DPoP'} ${parameters.join(', ')}`
 }
 
 /** What of a resource's own challenge a caller may learn: never its words, only registered members with checked values. */

@@ -17,7 +17,8 @@ export type JwtProblem = string
 const FORBIDDEN_HEADERS = ['jwk', 'jku', 'x5u', 'x5c', 'crit', 'b64', 'zip'] as const
 const MAX_KID_LENGTH = 256
 
-export function decodeCompactJwt(token: string): Result<CompactJwt, JwtProblem> {
+/** `expected` 'proof': a DPoP proof, the one kind of token that brings its key along (RFC 9449 section 4.2). */
+export function decodeCompactJwt(token: string, expected: 'token' | 'proof' = 'token'): Result<CompactJwt, JwtProblem> {
   if (token.length > MAX_TOKEN_LENGTH) return err(`longer than ${MAX_TOKEN_LENGTH} characters`)
   const parts = token.split('.')
   const [first, second, third] = parts
@@ -29,8 +30,10 @@ export function decodeCompactJwt(token: string): Result<CompactJwt, JwtProblem> 
   const payload = decodeSegment(second)
   if (!payload.ok) return err(`payload: ${payload.error}`)
   if (third === '' || !fromBase64Url(third).ok) return err('signature: not canonical base64url')
-  for (const name of FORBIDDEN_HEADERS)
+  for (const name of FORBIDDEN_HEADERS) {
+    if (name === 'jwk' && expected === 'proof') continue
     if (Object.hasOwn(header.value, name)) return err(`header: ${name} is not accepted`)
+  }
   const kid = header.value['kid']
   if (kid !== undefined && (typeof kid !== 'string' || kid.length > MAX_KID_LENGTH))
     return err('header: kid is not a short string')

@@ -1,5 +1,5 @@
 // The exact strings of the protocols, and the scope grammar. Facts only.
-import type { ScopeToken } from '../model.ts'
+import type { ScopeToken, SigningAlgorithm } from '../model.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 
 export const GRANT_TYPE = {
@@ -24,7 +24,12 @@ export const JWT_TYPE = {
   idJag: 'oauth-id-jag+jwt',
   /** draft-ietf-oauth-rfc7523bis */
   clientAssertion: 'client-authentication+jwt',
+  /** RFC 9449 section 4.2 */
+  dpopProof: 'dpop+jwt',
 } as const
+
+/** How a DPoP proof may be signed (RFC 9449 section 4.2: asymmetric). */
+export const PROOF_ALGORITHMS: readonly SigningAlgorithm[] = ['ES256', 'ES384', 'EdDSA', 'PS256', 'RS256']
 
 /** Access tokens and assertions longer than this are refused, whoever sends them. */
 export const MAX_TOKEN_LENGTH = 16 * 1024

@@ -38,13 +38,14 @@ export function createTokenEndpoint(ports: TokenPorts): TokenEndpoint {
 
 async function answer(ports: TokenPorts, request: Request, facts: Facts): Promise<Result<Response, Refusal>> {
   if (request.method !== 'POST') return err({ code: 'CLI110' })
-  if (request.headers.has('dpop')) return err({ code: 'CLI114' })
   const form = await readForm(request)
   if (!form.ok) return form
 
+  const proof = request.headers.get('dpop')
   const client = await ports.identity.authenticateClient({
     authorization: request.headers.get('authorization') ?? undefined,
     form: form.value,
+    proof: proof === null ? undefined : { proof, method: 'POST', url: `${ports.config.publicUrl}/token` },
   })
   if (!client.ok) return client
   facts.client = client.value
@@ -91,7 +92,7 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
   }
   const { credential, origin, idJagJti, ms, quota } = acquired.value
   facts.credential = { origin, idJagJti, ms, quota, expiresAt: credential.expiresAt, scopes: credential.scopes }
-  return ok(toTokenResponse(credential, ports.clock.now()))
+  return ok(toTokenResponse(credential, ports.clock.now(), client.value.key?.nextNonce))
 }
 
 /**
@@ -116,7 +117,7 @@ function findResource(
 }
 
 /** RFC 8693 section 2.2.1. `expires_in` is what remains: a cached token has aged. No refresh token, ever. */
-function toTokenResponse(credential: Credential, now: NumericDate): Response {
+function toTokenResponse(credential: Credential, now: NumericDate, nextNonce: string | undefined): Response {
   // RFC 9396 section 7: as granted, which may be less than was asked.
   const details: unknown = credential.details && JSON.parse(credential.details.json)
   const body = {
@@ -127,5 +128,5 @@ function toTokenResponse(credential: Credential, now: NumericDate): Response {
     ...(credential.scopes.length === 0 ? {} : { scope: credential.scopes.join(' ') }),
     ...(details === undefined ? {} : { authorization_details: details }),
   }
-  return toJson(body, 200, { pragma: 'no-cache' })
+  return toJson(body, 200, { pragma: 'no-cache', ...(nextNonce === undefined ? {} : { 'dpop-nonce': nextNonce }) })
 }

@@ -20,7 +20,7 @@ const PROFILE = {
   base: BASE,
   proxy: { path: '/proxy/{resource}{path}' },
   broker: { token: '/token', issuer: BASE },
-  features: ['proxy', 'broker', 'jti'],
+  features: ['proxy', 'broker', 'jti', 'dpop'],
 }
 
 const overridesSchema = v.array(

@@ -21,7 +21,7 @@ export async function expectProblem(answer: Answer, code: string, status: number
   expect(answer.headers['content-type']).toBe('application/problem+json')
   expect(answer.json).toMatchObject({ status, type: expect.stringMatching(new RegExp(`/errors/${code}$`)) })
   expect(answer.json['detail']).toMatch(new RegExp(`^${code}: `))
-  if (status === 401) expect(answer.headers['www-authenticate']).toMatch(/^Bearer .*resource_metadata="/)
+  if (status === 401) expect(answer.headers['www-authenticate']).toMatch(/^(?:Bearer|DPoP) .*resource_metadata="/)
   return expectEvent(answer, code, 'request.forward')
 }
 

@@ -56,7 +56,9 @@ describe('the catalogue of refusals', () => {
     expect(resource.status >= 500).toBe(token.status >= 500)
     expect(toAuditOutcome(code)).toBe(resource.status >= 500 ? 'error' : 'deny')
     expect(resource.status === 401).toBe(
-      ['bare', 'invalid_token', 'insufficient_user_authentication'].includes(resource.challenge),
+      ['bare', 'invalid_token', 'insufficient_user_authentication', 'invalid_dpop_proof', 'use_dpop_nonce'].includes(
+        resource.challenge,
+      ),
     )
     expect(token.status === 401).toBe(token.error === 'invalid_client')
     expect(kindOf(code)).toBeTypeOf('string')
@@ -77,6 +79,10 @@ describe('what a caller of a resource and a client of the token endpoint hear', 
   test.each([
     ['TOK100', 401, 'bare', 400, 'invalid_request'],
     ['TOK103', 401, 'invalid_token', 400, 'invalid_request'],
+    ['TOK110', 401, 'invalid_token', 400, 'invalid_request'],
+    ['CLI114', 401, 'invalid_dpop_proof', 400, 'invalid_dpop_proof'],
+    ['CLI120', 401, 'invalid_token', 400, 'invalid_request'],
+    ['CLI121', 401, 'use_dpop_nonce', 400, 'use_dpop_nonce'],
     ['CLI101', 403, 'none', 401, 'invalid_client'],
     ['CLI103', 400, 'none', 400, 'unsupported_grant_type'],
     ['CLI106', 404, 'none', 400, 'invalid_target'],
@@ -105,7 +111,8 @@ describe('what a caller of a resource and a client of the token endpoint hear', 
     ['INT100', 500, 'none', 500, 'server_error'],
     ['INT101', 503, 'none', 503, 'temporarily_unavailable'],
   ] as const)('%s: %i %s, %i %s', (code, status, challenge, tokenStatus, error) => {
-    expect(toResourceVoice(code)).toEqual({ status, challenge })
+    const proven = ['TOK110', 'CLI114', 'CLI120', 'CLI121'].includes(code)
+    expect(toResourceVoice(code)).toEqual({ status, challenge, ...(proven ? { scheme: 'DPoP' } : {}) })
     expect(toTokenVoice(code)).toEqual({ status: tokenStatus, error })
   })
 })

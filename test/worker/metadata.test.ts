@@ -36,6 +36,7 @@ describe('a gateway with a token endpoint', () => {
       grant_types_supported: [TOKEN_EXCHANGE],
       token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
       token_endpoint_auth_signing_alg_values_supported: ['ES256', 'EdDSA', 'PS256', 'RS256'],
+      dpop_signing_alg_values_supported: ['ES256', 'ES384', 'EdDSA', 'PS256', 'RS256'],
       ...(document === 'openid-configuration' ? openIdMembers(stage.gateway.url) : {}),
     })
   })
@@ -80,6 +81,7 @@ describe('a gateway with a token endpoint', () => {
       scopes_supported: ['openid', 'read', 'write'],
       authorization_details_types_supported: ['list', 'export'],
       bearer_methods_supported: ['header'],
+      dpop_signing_alg_values_supported: ['ES256', 'ES384', 'EdDSA', 'PS256', 'RS256'],
       resource_name: 'tasks',
     })
   })

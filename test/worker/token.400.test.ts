@@ -73,10 +73,6 @@ describe('the form', () => {
     await expectTokenError(answer, 'CLI110', 405, 'invalid_request')
     expectNothingSent(stage)
   })
-
-  test('a DPoP proof', async () => {
-    await expectTokenError(await post({ body: 'a=b', headers: { dpop: 'x' } }), 'CLI114', 400, 'invalid_request')
-  })
 })
 
 describe('what is asked', () => {

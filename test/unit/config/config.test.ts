@@ -79,6 +79,8 @@ describe('parseConfig() links', () => {
               keys: { kind: 'fetched', jwksUri: 'https://assistant.acme.example/jwks.json' },
               algorithms: ['ES256', 'RS256', 'PS256', 'EdDSA'],
             },
+            dpop: 'optional',
+            dpopNonce: 'optional',
             rateLimit: undefined,
           },
         ],
@@ -88,10 +90,22 @@ describe('parseConfig() links', () => {
             name: 'support-bot',
             subjectTokens: new Set(['okta/gateway']),
             auth: { method: 'client_secret_basic', secrets: ['SUPPORT_BOT_SECRET'] },
+            dpop: 'optional',
+            dpopNonce: 'optional',
             rateLimit: undefined,
           },
         ],
-        ['people', { name: 'people', subjectTokens: new Set(['okta/gateway']), auth: undefined, rateLimit: undefined }],
+        [
+          'people',
+          {
+            name: 'people',
+            subjectTokens: new Set(['okta/gateway']),
+            auth: undefined,
+            dpop: 'optional',
+            dpopNonce: 'optional',
+            rateLimit: undefined,
+          },
+        ],
       ]),
       resources: new Map([
         [

@@ -13,6 +13,7 @@ async function document(world: World, path: string): Promise<Json> {
   return response.json<Json>()
 }
 
+const PROOF_ALGORITHMS = ['ES256', 'ES384', 'EdDSA', 'PS256', 'RS256']
 const SERVER = '/.well-known/oauth-authorization-server'
 const RESOURCE = '/.well-known/oauth-protected-resource'
 
@@ -28,6 +29,7 @@ describe('our metadata as an authorization server (RFC 8414)', () => {
     code_challenge_methods_supported: ['S256'],
     grant_types_supported: ['urn:ietf:params:oauth:grant-type:token-exchange'],
     token_endpoint_auth_methods_supported: ['client_secret_basic'],
+    dpop_signing_alg_values_supported: PROOF_ALGORITHMS,
   }
 
   test('says what the token endpoint can do, and what clients in the field insist on', async () => {
@@ -87,6 +89,7 @@ describe('the metadata of a resource (RFC 9728)', () => {
       authorization_servers: [NAMES.idp],
       scopes_supported: ['openid', 'tasks.read', 'tasks.write'],
       bearer_methods_supported: ['header'],
+      dpop_signing_alg_values_supported: PROOF_ALGORITHMS,
       resource_name: 'tasks',
     })
   })
@@ -97,6 +100,19 @@ describe('the metadata of a resource (RFC 9728)', () => {
     expect(await document(world, `${RESOURCE}/r/tasks`)).toMatchObject({
       authorization_details_types_supported: ['task_list'],
     })
+  })
+
+  test('says that nothing passes without a proof where that is so, and then asks for one', async () => {
+    const bound = (dpop: string): Json => ({
+      ...CLIENTS,
+      'browser-app': { ...(CLIENTS['browser-app'] as Json), dpop },
+    })
+    const required = createWorld({ clients: bound('required') })
+    const optional = createWorld({ clients: bound('optional') })
+    expect(await document(required, `${RESOURCE}/r/tasks`)).toMatchObject({ dpop_bound_access_tokens_required: true })
+    expect(await document(optional, `${RESOURCE}/r/tasks`)).not.toHaveProperty('dpop_bound_access_tokens_required')
+    expect((await get(required, '/r/tasks/x')).headers.get('www-authenticate')).toMatch(/^DPoP .*algs="ES256 /)
+    expect((await get(optional, '/r/tasks/x')).headers.get('www-authenticate')).toMatch(/^Bearer /)
   })
 
   test('stands on the resource’s own host where it has one', async () => {

@@ -179,7 +179,7 @@ describe('a request that may not pass', () => {
     ['with an encoded slash', '/a%2Fb', {}, 400, 'CLI109'],
     ['with a token in its query', '/todos?access_token=eyJ', {}, 400, 'CLI100'],
     ['with a token further back in its query', '/todos?a=b&Access_Token=eyJ', {}, 400, 'CLI100'],
-    ['with a DPoP proof', '/todos', { headers: { dpop: 'eyJ' } }, 400, 'CLI114'],
+    ['with a DPoP proof beside a bearer token', '/todos', { headers: { dpop: 'eyJ' } }, 401, 'CLI114'],
     ['with an upgrade', '/todos', { headers: { upgrade: 'websocket' } }, 400, 'CLI113'],
     ['to nowhere', 'https://gw.test/r/nowhere', {}, 404, 'CLI106'],
     ['to a resource without a door', 'https://gw.test/r/hidden', {}, 404, 'CLI106'],

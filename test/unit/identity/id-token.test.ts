@@ -105,7 +105,7 @@ describe('verify() refuses another kind of token in the shape of an ID token', (
     ['an access token of Cognito', { token_use: 'access' }],
     ['a logout token', { events: { 'http://schemas.openid.net/event/backchannel-logout': {} }, nonce: undefined }],
     ['a DPoP proof', { htm: 'POST', htu: 'https://jagway.test/token' }],
-    ['a token bound to a key', { cnf: { jkt: '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I' } }],
+    ['a token bound to a certificate', { cnf: { 'x5t#S256': '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I' } }],
     ['a token with authorization details', { authorization_details: [{ type: 'x' }] }],
     ['an introspection response', { token_introspection: { active: true } }],
   ])('%s', async (_, changes) => {

@@ -2,6 +2,7 @@
 import { numericDate } from '../../../src/lib/numeric-date.ts'
 import { Secret } from '../../../src/lib/secret.ts'
 import type {
+  AdminAccess,
   CallingClient,
   ClientId,
   Idp,
@@ -50,7 +51,14 @@ export function idp(changes: Partial<Idp> = {}): Idp {
 }
 
 export function caller(name: string, auth?: InboundAuth, subjectTokens = ['corp/broker']): CallingClient {
-  return { name, subjectTokens: new Set(subjectTokens), auth, rateLimit: undefined }
+  return {
+    name,
+    subjectTokens: new Set(subjectTokens),
+    auth,
+    dpop: 'optional',
+    dpopNonce: 'optional',
+    rateLimit: undefined,
+  }
 }
 
 export const secretAuth = (method: 'client_secret_basic' | 'client_secret_post'): InboundAuth => ({
@@ -97,6 +105,8 @@ export function createWorld(
     secret?: string
     policyClaims?: readonly string[]
     previous?: string
+    sealingKeys?: readonly SecretName[]
+    admin?: AdminAccess
   } = {},
 ): World {
   const clock = new TestClock()
@@ -136,6 +146,8 @@ export function createWorld(
     identity: createIdentity(
       {
         publicUrl: options.publicUrl ?? OWN_ISSUER,
+        cache: { sealingKeys: options.sealingKeys ?? ['SEALING_KEY' as SecretName] },
+        admin: options.admin,
         idpsByIssuer: new Map(idps.map((each) => [each.issuer, each])),
         clients: new Map(clients.map((each) => [each.name, each])),
         policyClaims: new Set(options.policyClaims),

@@ -3,7 +3,11 @@ import { toJson, toProblem, toTokenError, type AnswerContext } from '../../../sr
 import { REFUSAL_CODES, toResourceVoice, toTokenVoice, type Refusal } from '../../../src/refusal.ts'
 
 const CONTEXT: AnswerContext = { requestId: 'req_1', errorPages: 'https://gw.test/errors/' }
-const RESOURCE = { metadataUrl: 'https://gw.test/.well-known/oauth-protected-resource/r/tasks', scopes: ['a', 'b'] }
+const RESOURCE = {
+  metadataUrl: 'https://gw.test/.well-known/oauth-protected-resource/r/tasks',
+  scopes: ['a', 'b'],
+  dpop: false,
+}
 const FULL = {
   name: 'tasks',
   detail: 'canary',
@@ -38,7 +42,10 @@ describe('toProblem()', () => {
     const challenge = toProblem({ code }, CONTEXT, RESOURCE).headers.get('www-authenticate')
     const kind = toResourceVoice(code).challenge
     if (kind === 'none') return expect(challenge).toBeNull()
-    expect(challenge).toMatch(/^Bearer /)
+    const proven = toResourceVoice(code).scheme === 'DPoP'
+    expect(challenge).toMatch(
+      proven ? /^DPoP error="[a-z_]+", .*algs="ES256 ES384 EdDSA PS256 RS256"/ : /^Bearer (?!.*algs)/,
+    )
     expect(challenge?.endsWith(`resource_metadata="${RESOURCE.metadataUrl}"`)).toBe(true)
     expect(challenge?.includes('error=')).toBe(kind !== 'bare')
     return expect(challenge).toContain(kind === 'insufficient_scope' ? ' scope="a b",' : ' scope="openid",')
@@ -48,6 +55,21 @@ describe('toProblem()', () => {
     expect(toProblem({ code: 'TOK100' }, CONTEXT, RESOURCE).headers.get('www-authenticate')).toBe(
       `Bearer scope="openid", resource_metadata="${RESOURCE.metadataUrl}"`,
     )
+  })
+
+  test('challenges whoever has used the scheme DPoP by that scheme', () => {
+    expect(toProblem({ code: 'TOK103' }, CONTEXT, { ...RESOURCE, dpop: true }).headers.get('www-authenticate')).toMatch(
+      /^DPoP error="invalid_token", .*algs="ES256 /,
+    )
+    expect(toProblem({ code: 'TOK100' }, CONTEXT, { ...RESOURCE, dpop: true }).headers.get('www-authenticate')).toBe(
+      `DPoP scope="openid", algs="ES256 ES384 EdDSA PS256 RS256", resource_metadata="${RESOURCE.metadataUrl}"`,
+    )
+  })
+
+  test('brings the nonce along where one is wanted (RFC 9449 section 9)', () => {
+    const { headers } = toProblem({ code: 'CLI121', dpopNonce: 'n-1' }, CONTEXT, RESOURCE)
+    expect(headers.get('dpop-nonce')).toBe('n-1')
+    expect(headers.get('www-authenticate')).toMatch(/^DPoP error="use_dpop_nonce", /)
   })
 
   test('hands on what a stronger login needs (RFC 9470 section 3)', () => {

@@ -84,6 +84,7 @@ export async function assertionOf(changes: Partial<Who> = {}): Promise<VerifiedA
       idpsByIssuer: new Map([[idp.issuer, idp]]),
       clients: new Map(),
       policyClaims: new Set(Object.keys(who.claims)),
+      cache: { sealingKeys: [] },
     },
     {
       clock: { now: () => NOW, epochMillis: () => NOW * 1000, millis: () => 0 },

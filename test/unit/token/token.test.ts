@@ -220,7 +220,7 @@ describe('the token endpoint refuses', () => {
     ['a user no rule names', {}, { claims: { sub: 'carol' } }, 400, 'access_denied', 'POL100'],
     ['GET', {}, { method: 'GET' }, 405, 'invalid_request', 'CLI110'],
     ['PUT', {}, { method: 'PUT' }, 405, 'invalid_request', 'CLI110'],
-    ['a DPoP proof', {}, { headers: { dpop: 'eyJ' } }, 400, 'invalid_request', 'CLI114'],
+    ['a DPoP proof that is none', {}, { headers: { dpop: 'eyJ' } }, 400, 'invalid_dpop_proof', 'CLI114'],
     ['JSON', {}, { headers: { 'content-type': 'application/json' } }, 400, 'invalid_request', 'LIM102'],
   ])('%s, and asks nobody', async (_what, changes, sent, status, error, code) => {
     const world = createWorld()
