@@ -78,23 +78,26 @@ export class ConfigError extends Error {
 export function parseConfig(text: string, options: ParseOptions): Result<Config, readonly ConfigProblem[]> {
   const { source, unreadable, problems } = readSource(text, options.fileName)
   if (unreadable.length > 0) return err(unreadable)
-  const { draft, findings } = readShape(source.value)
+  const { draft, unknown, findings } = readShape(source.value)
+  if (draft === undefined) return err(inOrder([...problems, ...findings.map((finding) => place(source, finding))]))
   const all: Finding[] = [...findings]
-  const linker = { draft, local: options.local, report: (finding: Finding) => all.push(finding) }
+  const report = (finding: Finding): void => {
+    const isJudged = !unknown.covers(finding.path) && finding.restsOn?.some((path) => unknown.touches(path)) !== true
+    if (isJudged) all.push({ ...finding, path: unknown.toWritten(finding.path) })
+  }
+  const linker = { draft, local: options.local, report }
   const links = link(linker)
   const rules = linkRules(linker)
   const admin = linkAdmin(linker)
   const { settings, publicUrl } = draft
-  const secretNames = [...new Set([...(settings?.cache.sealing_keys ?? []), ...secretsOf(links)])].toSorted()
+  const secretNames = [...new Set([...settings.cache.sealing_keys, ...secretsOf(links)])].toSorted()
   const limited = [...links.clients.values()].map(({ name, rateLimit }) => ({
     limit: rateLimit,
     path: ['clients', name, 'rate_limit'],
   }))
   const rateLimits = linkLimits(linker, limited, secretNames)
   const placed = [...problems, ...all.map((finding) => place(source, finding))]
-  if (placed.length > 0 || settings === undefined || publicUrl === undefined) {
-    return err(inOrder(placed))
-  }
+  if (placed.length > 0) return err(inOrder(placed))
   const { cache, revocation, quota, cors, audit } = settings
   return ok({
     publicUrl,

@@ -11,7 +11,7 @@ interface AdminsEntry {
 }
 
 export function linkAdmin(linker: Linker): AdminAccess | undefined {
-  const entry = linker.draft.settings?.admin
+  const entry = linker.draft.settings.admin
   if (entry === undefined) return undefined
   const { access, id_token: idToken } = entry
   if (access === undefined && idToken === undefined) {
@@ -20,6 +20,10 @@ export function linkAdmin(linker: Linker): AdminAccess | undefined {
       path: ['admin'],
       at: 'key',
       message: 'the key "access" or the key "id_token" is missing here',
+      restsOn: [
+        ['admin', 'access'],
+        ['admin', 'id_token'],
+      ],
     })
   }
   if (access !== undefined) checkReach(linker, access.team_domain, ['admin', 'access', 'team_domain'])

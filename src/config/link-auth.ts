@@ -31,7 +31,11 @@ export function linkInboundAuth(linker: Linker, entry: InboundAuthEntry, path: C
   if (keys !== undefined) return { method: entry.method, keys, algorithms: entry.algorithms }
   const message = 'the public keys of this client are missing'
   const help = 'give "jwks_uri" or "jwks"; a client has no metadata to discover them from'
-  linker.report({ code: 'CFG103', path, at: 'key', message, help })
+  const restsOn = [
+    [...path, 'jwks'],
+    [...path, 'jwks_uri'],
+  ]
+  linker.report({ code: 'CFG103', path, at: 'key', message, help, restsOn })
   return undefined
 }
 

@@ -18,7 +18,7 @@ export function linkIdps(linker: Linker): LinkedIdps {
   const idps = new Map<string, Idp>()
   const idpsByIssuer = new Map<string, Idp>()
   for (const [name, entry] of linker.draft.idps) {
-    const idp = entry && linkIdp(linker, name, entry)
+    const idp = linkIdp(linker, name, entry)
     if (idp === undefined) continue
     const twin = idpsByIssuer.get(idp.issuer)
     if (twin !== undefined) {
@@ -39,7 +39,8 @@ function linkIdp(linker: Linker, name: string, entry: IdpEntry): Idp | undefined
   if (entry.tenants !== undefined && entry.claims.tenant === undefined) {
     const message = 'tenants are listed, but no claim names them'
     const help = 'say which claim carries the tenant: "claims": { "tenant": "..." }'
-    linker.report({ code: 'CFG112', path: [...path, 'tenants'], at: 'key', message, help })
+    const restsOn = [[...path, 'claims']]
+    linker.report({ code: 'CFG112', path: [...path, 'tenants'], at: 'key', message, help, restsOn })
   }
   const quirks = idpQuirks(entry.profile, writtenQuirks(entry.quirks))
   const clients = linkIdpClients(linker, name, entry, quirks)
@@ -97,26 +98,24 @@ function checkEdgeClient(linker: Linker, name: string, ref: string, path: Config
   if (client === undefined || client.subject_tokens.includes(ref)) return
   const message = `the client ${quote(name)} may not present ID tokens of ${quote(ref)}`
   const help = `add ${quote(ref)} to clients.${name}.subject_tokens, or name another client`
-  linker.report({ code: 'CFG112', path, message, help })
+  linker.report({ code: 'CFG112', path, message, help, restsOn: [['clients', name, 'subject_tokens']] })
 }
 
 /** `idp/client` must name a client of an identity provider. */
 export function checkTokenRef({ draft, report }: Linker, ref: string, path: ConfigPath): void {
-  if (draft.idps.size === 0) return
-  const known = [...draft.idps].flatMap(([name, idp]) =>
-    Object.keys(idp?.clients ?? {}).map((client) => `${name}/${client}`),
-  )
+  const known = [...draft.idps].flatMap(([name, idp]) => Object.keys(idp.clients).map((client) => `${name}/${client}`))
   const help = didYouMean(ref, known) ?? knownNames(known)
   const [idpName = '', clientName, ...rest] = ref.split('/')
   const idp = draft.idps.get(idpName)
   if (clientName === undefined || rest.length > 0) {
     const message = '"idp/client" is expected here: whose ID tokens this caller may present'
     report({ code: 'CFG108', path, message, help })
-  } else if (!draft.idps.has(idpName)) {
-    report({ code: 'CFG108', path, message: `there is no identity provider ${quote(idpName)}`, help })
-  } else if (idp !== undefined && !Object.hasOwn(idp.clients, clientName)) {
+  } else if (idp === undefined) {
+    const message = `there is no identity provider ${quote(idpName)}`
+    report({ code: 'CFG108', path, message, help, restsOn: [['idps', idpName]] })
+  } else if (!Object.hasOwn(idp.clients, clientName)) {
     const message = `the identity provider ${quote(idpName)} has no client ${quote(clientName)}`
-    report({ code: 'CFG108', path, message, help })
+    report({ code: 'CFG108', path, message, help, restsOn: [['idps', idpName, 'clients', clientName]] })
   }
 }
 

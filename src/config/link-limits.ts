@@ -23,7 +23,7 @@ export function linkLimits(
     if (known.limit !== limit.limit || known.periodSeconds !== limit.periodSeconds) {
       const message = `${quote(binding)} has another limit or period elsewhere in this file`
       const help = 'limit and period belong to the binding: give this one a binding of its own, or the same numbers'
-      report({ code: 'CFG112', path, message, help })
+      report({ code: 'CFG112', path, message, help, restsOn: used.map((each) => each.path) })
     }
     if (secrets.includes(binding)) {
       const message = `${quote(binding)} is the name of a secret in this file`

@@ -32,7 +32,7 @@ export function linkProxies(linker: Linker): Map<string, Proxy> {
   const proxies = new Map<string, Proxy>()
   const places: Place[] = []
   for (const [name, resource] of linker.draft.resources) {
-    if (resource?.proxy === undefined) continue
+    if (resource.proxy === undefined) continue
     const path = ['resources', name, 'proxy']
     const match = linkMatch(linker, resource.proxy, path)
     checkReach(linker, resource.proxy.upstream, [...path, 'upstream'])
@@ -46,7 +46,6 @@ export function linkProxies(linker: Linker): Map<string, Proxy> {
       linker.report({ code: 'CFG110', path: place.path, message: 'another resource stands in this place', help })
     }
     places.push(place)
-    if (linker.draft.publicUrl === undefined) continue
     proxies.set(name, {
       match,
       upstream: resource.proxy.upstream.replace(/\/$/, ''),
@@ -67,7 +66,12 @@ function linkMatch(linker: Linker, { path, host }: ProxyEntry, at: ConfigPath): 
   }
   if (path !== undefined) return linkPath(linker, path, [...at, 'path'])
   if (host !== undefined) return linkHost(linker, host, [...at, 'host'])
-  linker.report({ code: 'CFG103', path: at, at: 'key', message: 'the key "path" or the key "host" is missing here' })
+  const message = 'the key "path" or the key "host" is missing here'
+  const restsOn = [
+    [...at, 'path'],
+    [...at, 'host'],
+  ]
+  linker.report({ code: 'CFG103', path: at, at: 'key', message, restsOn })
   return undefined
 }
 
@@ -93,7 +97,7 @@ function linkHost({ draft, report }: Linker, host: string, path: ConfigPath): Pr
     report({ code: 'CFG110', path, message: 'a host name such as "tasks.gw.example" is expected here', help })
     return undefined
   }
-  if (draft.publicUrl !== undefined && new URL(draft.publicUrl).hostname === host) {
+  if (new URL(draft.publicUrl).hostname === host) {
     const help = 'give the resource a path on it, or a host of its own'
     report({ code: 'CFG110', path, message: 'this is the host of "public_url"', help })
     return undefined

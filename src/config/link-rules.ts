@@ -10,14 +10,13 @@ const METHOD = /^[A-Z][A-Z-]{0,29}$/
 
 export function linkRules(linker: Linker): Rule[] {
   const seen = new Set<string>()
-  return linker.draft.rules.flatMap((entry, index) => {
-    if (entry === undefined) return []
+  return linker.draft.rules.map((entry, index) => {
     const path = ['policy', 'rules', index]
     if (seen.has(entry.id)) {
       linker.report({ code: 'CFG109', path: [...path, 'id'], message: `two rules with the id ${quote(entry.id)}` })
     }
     seen.add(entry.id)
-    return [linkRule(linker, entry, path)]
+    return linkRule(linker, entry, path)
   })
 }
 
@@ -25,8 +24,8 @@ function linkRule(linker: Linker, entry: RuleEntry, path: ConfigPath): Rule {
   const { users, groups, clients, tenants, claims, acr, amr, max_auth_age: maxAuthAgeSeconds } = entry.who
   clients?.forEach((name, index) => checkClient(linker, name, [...path, 'who', 'clients', index]))
   entry.resources?.forEach((name, index) => checkResource(linker, name, [...path, 'resources', index]))
-  checkOwned(linker, entry, SCOPES, [...path, 'scopes'])
-  checkOwned(linker, entry, DETAIL_TYPES, [...path, 'authorization_details_types'])
+  checkOwned(linker, entry, SCOPES, path)
+  checkOwned(linker, entry, DETAIL_TYPES, path)
   entry.methods?.forEach((method, index) => checkMethod(linker, method, [...path, 'methods', index]))
   entry.paths?.forEach((pattern, index) => {
     const fault = patternFault(pattern)
@@ -84,11 +83,12 @@ export function linkUser({ draft, report }: Linker, user: string, effect: Rule['
   }
   const idp = user.slice(0, slash)
   const subject = user.slice(slash + 1)
-  if (draft.idps.size > 0 && !draft.idps.has(idp)) {
+  if (!draft.idps.has(idp)) {
     const help =
       didYouMean(idp, draft.idps.keys()) ??
       'a subject with a slash in it is written after its identity provider: "idp/sub/ject"'
-    report({ code: 'CFG108', path, message: `there is no identity provider ${quote(idp)}`, help })
+    const message = `there is no identity provider ${quote(idp)}`
+    report({ code: 'CFG108', path, message, help, restsOn: [['idps', idp]] })
   }
   if (subject === '') report({ code: 'CFG108', path, message: 'the subject is missing after the slash' })
   return { idp, subject }
@@ -97,33 +97,22 @@ export function linkUser({ draft, report }: Linker, user: string, effect: Rule['
 /** Something that a resource has and a rule names. */
 interface Owned {
   readonly word: string
-  readonly of: (entry: { readonly [Key in OwnedKey]?: readonly string[] }) => readonly string[] | undefined
+  readonly key: 'scopes' | 'authorization_details_types'
 }
 
-type OwnedKey = 'scopes' | 'authorization_details_types'
+const SCOPES: Owned = { word: 'scope', key: 'scopes' }
+const DETAIL_TYPES: Owned = { word: 'type', key: 'authorization_details_types' }
 
-const SCOPES: Owned = { word: 'scope', of: ({ scopes }) => scopes }
-const DETAIL_TYPES: Owned = { word: 'type', of: ({ authorization_details_types: types }) => types }
-
-function checkOwned({ draft, report }: Linker, entry: RuleEntry, { word, of }: Owned, path: ConfigPath): void {
-  const names = entry.resources ?? [...draft.resources.keys()]
-  const resources = names.flatMap((name) => (draft.resources.has(name) ? [draft.resources.get(name)] : []))
-  const known = new Set<string>()
-  for (const resource of resources) {
-    // What a broken resource has cannot be told.
-    if (resource === undefined) return
-    for (const one of of(resource) ?? []) known.add(one)
-  }
-  if (resources.length === 0) return
-  of(entry)?.forEach((named, index) => {
+function checkOwned({ draft, report }: Linker, entry: RuleEntry, { word, key }: Owned, rulePath: ConfigPath): void {
+  const names = (entry.resources ?? [...draft.resources.keys()]).filter((name) => draft.resources.has(name))
+  if (names.length === 0) return
+  const known = new Set<string>(names.flatMap((name) => draft.resources.get(name)?.[key] ?? []))
+  const restsOn = [[...rulePath, 'resources'], ...names.map((name) => ['resources', name, key])]
+  entry[key]?.forEach((named: string, index) => {
     if (known.has(named)) return
     const whose = entry.resources === undefined ? 'no resource has' : `${names.map(quote).join(', ')} has not`
-    report({
-      code: 'CFG108',
-      path: [...path, index],
-      message: `${whose} the ${word} ${quote(named)}`,
-      help: didYouMean(named, known),
-    })
+    const message = `${whose} the ${word} ${quote(named)}`
+    report({ code: 'CFG108', path: [...rulePath, key, index], message, help: didYouMean(named, known), restsOn })
   })
 }
 

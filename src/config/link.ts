@@ -17,16 +17,14 @@ export interface Links extends LinkedIdps {
 /** Everything that could be linked. It is a configuration only if nothing was reported. */
 export function link(linker: Linker): Links {
   checkReach(linker, linker.draft.publicUrl, ['public_url'])
-  linker.draft.settings?.cors?.origins.forEach((origin, index) =>
-    checkReach(linker, origin, ['cors', 'origins', index]),
-  )
+  linker.draft.settings.cors?.origins.forEach((origin, index) => checkReach(linker, origin, ['cors', 'origins', index]))
   return { ...linkIdps(linker), clients: linkClients(linker), resources: linkResources(linker) }
 }
 
 function linkClients(linker: Linker): Map<string, CallingClient> {
   const clients = new Map<string, CallingClient>()
   for (const [name, entry] of linker.draft.clients) {
-    if (entry !== undefined) clients.set(name, linkClient(linker, name, entry))
+    clients.set(name, linkClient(linker, name, entry))
   }
   return clients
 }
@@ -43,7 +41,7 @@ function linkResources(linker: Linker): Map<string, Resource> {
   const proxies = linkProxies(linker)
   const resources = new Map<string, Resource>()
   for (const [name, entry] of linker.draft.resources) {
-    const resource = entry && linkResource(linker, name, entry)
+    const resource = linkResource(linker, name, entry)
     if (resource !== undefined) resources.set(name, { ...resource, proxy: proxies.get(name) })
   }
   return resources
@@ -59,7 +57,8 @@ function linkResource(linker: Linker, name: string, entry: ResourceEntry): Omit<
   if (entry.authorization_server.quirks.send_resource === true && entry.resource === undefined) {
     const message = 'a resource is to be sent, but none is named'
     const help = 'give the resource its "resource", or leave "send_resource" out'
-    linker.report({ code: 'CFG112', path: [...serverPath, 'quirks', 'send_resource'], message, help })
+    const restsOn = [[...path, 'resource']]
+    linker.report({ code: 'CFG112', path: [...serverPath, 'quirks', 'send_resource'], message, help, restsOn })
   }
   const clientsByCaller = new Map<string, RasClient>()
   for (const [caller, client] of Object.entries(entry.clients)) {

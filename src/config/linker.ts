@@ -1,6 +1,6 @@
 // What all linking needs: the draft, where faults go, and the checks that more than one part of the file asks for.
 import { didYouMean, quote, type ConfigPath, type Finding, type Report } from './problem.ts'
-import type { Draft, Entries } from './shape.ts'
+import type { Draft } from './shape.ts'
 import { reachFault } from '../lib/reach.ts'
 
 export interface Linker {
@@ -9,27 +9,24 @@ export interface Linker {
   readonly report: Report
 }
 
-// Without a section the fault is that, and not every name that points into it.
-
 export function checkClient({ draft, report }: Linker, name: string, path: ConfigPath, at?: Finding['at']): void {
-  const { clients } = draft
-  if (clients.size > 0 && !clients.has(name)) report(unknownName('client', name, clients, path, at))
+  if (!draft.clients.has(name)) report(unknownName('client', name, draft.clients, path, at))
 }
 
 export function checkResource({ draft, report }: Linker, name: string, path: ConfigPath): void {
-  const { resources } = draft
-  if (resources.size > 0 && !resources.has(name)) report(unknownName('resource', name, resources, path))
+  if (!draft.resources.has(name)) report(unknownName('resource', name, draft.resources, path))
 }
 
 function unknownName(
-  kind: string,
+  kind: 'client' | 'resource',
   name: string,
-  known: Entries<unknown>,
+  known: ReadonlyMap<string, unknown>,
   path: ConfigPath,
   at?: Finding['at'],
 ): Finding {
   const help = didYouMean(name, known.keys()) ?? knownNames(known.keys())
-  return { code: 'CFG108', path, at, message: `there is no ${kind} ${quote(name)}`, help }
+  const restsOn = [[`${kind}s`, name]]
+  return { code: 'CFG108', path, at, message: `there is no ${kind} ${quote(name)}`, help, restsOn }
 }
 
 /** `known: "a", "b"`, as long as they are few enough to be read. */

@@ -60,6 +60,8 @@ export interface Finding {
   readonly help?: string | undefined
   /** The value at `path` may be a secret. */
   readonly conceal?: boolean
+  /** Other places it is judged by: where one of them is malformed, nothing can be said. */
+  readonly restsOn?: readonly ConfigPath[]
 }
 
 export type Report = (finding: Finding) => void

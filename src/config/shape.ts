@@ -1,14 +1,10 @@
-// From a plain value to typed entries. A file with faults still gives every entry that has none, so that the references
-// between them can be judged in the same run.
+// From a plain value to typed entries. What is malformed is told and mended, so that the rest of the file, and the references
+// within it, can be judged in the same run.
 import * as v from 'valibot'
-import { isObject } from '../lib/strict-json.ts'
+import { isOfKey, mend, pathOf, Unknown } from './mend.ts'
 import { CONFIG_CODES, type ConfigCode, type Finding } from './problem.ts'
 import {
-  clientSchema,
   configSchema,
-  idpSchema,
-  resourceSchema,
-  ruleSchema,
   type ClientEntry,
   type ConfigFile,
   type IdpEntry,
@@ -16,42 +12,42 @@ import {
   type RuleEntry,
 } from './schema.ts'
 
-/** Entries by name. Undefined: the entry is there, but broken. */
-export type Entries<T> = ReadonlyMap<string, T | undefined>
-
-/** As much of the file as has its shape. */
+/** The file, typed. Where something was malformed, this has something in its place that means nothing. */
 export interface Draft {
-  readonly publicUrl: string | undefined
-  readonly idps: Entries<IdpEntry>
-  readonly clients: Entries<ClientEntry>
-  readonly resources: Entries<ResourceEntry>
-  readonly rules: readonly (RuleEntry | undefined)[]
-  /** The sections without entries by name; only of a file that has its shape throughout. */
-  readonly settings: Pick<ConfigFile, 'cache' | 'revocation' | 'quota' | 'admin' | 'cors' | 'audit'> | undefined
+  readonly publicUrl: string
+  readonly idps: ReadonlyMap<string, IdpEntry>
+  readonly clients: ReadonlyMap<string, ClientEntry>
+  readonly resources: ReadonlyMap<string, ResourceEntry>
+  readonly rules: readonly RuleEntry[]
+  /** The sections without entries by name. */
+  readonly settings: Pick<ConfigFile, 'cache' | 'revocation' | 'quota' | 'admin' | 'cors' | 'audit'>
 }
 
 export interface Shape {
-  readonly draft: Draft
+  /** Undefined: this is no configuration at all. */
+  readonly draft: Draft | undefined
+  /** The places where something was malformed. */
+  readonly unknown: Unknown
   readonly findings: readonly Finding[]
 }
 
+/** Each round mends whatever was found; a fault may hide another, but hardly a dozen behind each other. */
+const MAX_ROUNDS = 24
+
 export function readShape(value: unknown): Shape {
   const findings: Finding[] = []
-  let result = v.safeParse(configSchema, value)
-  // valibot names only the first unknown key of an object. Each one found is taken out and the rest looked at again; it
-  // also keeps an otherwise sound entry usable for what comes next.
-  for (let removed = true; removed;) {
-    removed = false
-    for (const issue of result.issues ?? []) {
-      const last = issue.path?.at(-1)
-      if (!isUnknownKey(issue) || last?.type !== 'object' || !Object.hasOwn(last.input, last.key)) continue
-      findings.push(toFinding(issue))
-      removed = Reflect.deleteProperty(last.input, last.key)
-    }
-    if (removed) result = v.safeParse(configSchema, value)
+  const unknown = new Unknown()
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const result = v.safeParse(configSchema, value)
+    if (result.success) return { draft: toDraft(result.output), unknown, findings }
+    const news = result.issues.filter((issue) => !unknown.covers(pathOf(issue)))
+    findings.push(...news.map((issue) => toFinding(issue, unknown)))
+    // Names last: until then every issue is found where it says it is.
+    const inOrder = [...result.issues].toSorted((one, other) => Number(isOfKey(one)) - Number(isOfKey(other)))
+    const mended = inOrder.map((issue) => mend(configSchema, value, issue, unknown))
+    if (!mended.includes(true)) break
   }
-  findings.push(...(result.issues ?? []).map(toFinding))
-  return { draft: result.success ? toDraft(result.output) : salvage(value), findings }
+  return { draft: undefined, unknown, findings }
 }
 
 function toDraft(file: ConfigFile): Draft {
@@ -65,55 +61,15 @@ function toDraft(file: ConfigFile): Draft {
   }
 }
 
-function salvage(value: unknown): Draft {
-  const file = isObject(value) ? value : {}
-  const publicUrl = v.safeParse(configSchema.entries.public_url, file['public_url'])
-  const policy = file['policy']
-  const rules = isObject(policy) ? policy['rules'] : []
-  return {
-    publicUrl: publicUrl.success ? publicUrl.output : undefined,
-    idps: salvageEntries(idpSchema, file['idps']),
-    clients: salvageEntries(clientSchema, file['clients']),
-    resources: salvageEntries(resourceSchema, file['resources']),
-    rules: Array.isArray(rules) ? rules.map((rule) => salvageEntry(ruleSchema, rule)) : [],
-    settings: undefined,
-  }
-}
-
-function salvageEntries<const Schema extends v.GenericSchema>(
-  schema: Schema,
-  section: unknown,
-): Map<string, v.InferOutput<Schema> | undefined> {
-  const entries = isObject(section) ? Object.entries(section) : []
-  return new Map(entries.map(([name, entry]) => [name, salvageEntry(schema, entry)]))
-}
-
-function salvageEntry<const Schema extends v.GenericSchema>(
-  schema: Schema,
-  entry: unknown,
-): v.InferOutput<Schema> | undefined {
-  const result = v.safeParse(schema, entry)
-  return result.success ? result.output : undefined
-}
-
 type Issue = v.InferIssue<typeof configSchema>
 
-function isUnknownKey(issue: Issue): boolean {
-  return issue.type === 'strict_object' && issue.expected === 'never'
-}
-
-function toFinding(issue: Issue): Finding {
-  const path = (issue.path ?? []).flatMap(({ key }) =>
-    typeof key === 'string' || typeof key === 'number' ? [key] : [],
-  )
-  const last = issue.path?.at(-1)
-  const atKey = last !== undefined && 'origin' in last && last.origin === 'key'
+function toFinding(issue: Issue, unknown: Unknown): Finding {
   const [first = '', message, help] = issue.message.split('\n')
   const code: ConfigCode = isCode(first) ? first : 'CFG104'
   return {
     code,
-    path,
-    at: atKey ? 'key' : 'value',
+    path: unknown.toWritten(pathOf(issue)),
+    at: isOfKey(issue) ? 'key' : 'value',
     message: message ?? first,
     help,
     conceal: code === 'CFG106',

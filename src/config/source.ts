@@ -35,7 +35,8 @@ export function readSource(original: string, fileName: string): Reading {
   }
   const errors: ParseError[] = []
   const root = parseTree(text, errors, { allowTrailingComma: true, disallowComments: false })
-  if (errors.length > 0 || root === undefined) {
+  const slips = errors.filter(({ error }) => SYNTAX_WORDS[error] === MISSING_COMMA)
+  if (errors.length > slips.length || root === undefined) {
     const unreadable = errors.map(({ error, offset, length }) =>
       syntaxProblem(empty, offset, length, SYNTAX_WORDS[error] ?? 'this is not JSON'),
     )
@@ -47,7 +48,10 @@ export function readSource(original: string, fileName: string): Reading {
   const found: { readonly node: Node; readonly finding: Finding }[] = []
   const value = toValue(root, [], (node, finding) => found.push({ node, finding }))
   const source: Source = { fileName, text, root, value }
-  const problems = found.map(({ node, finding }) => problemAt(source, node.offset, node.length, finding))
+  const problems = [
+    ...slips.map(({ offset, length }) => syntaxProblem(source, offset, length, MISSING_COMMA)),
+    ...found.map(({ node, finding }) => problemAt(source, node.offset, node.length, finding)),
+  ]
   return { source, unreadable: [], problems }
 }
 
@@ -162,13 +166,16 @@ function tooDeepAt(text: string): number | undefined {
 // jsonc-parser declares these as const enums, which a compiler that looks at one file at a time cannot read.
 const TOKEN = { openBrace: 1, closeBrace: 2, openBracket: 3, closeBracket: 4, endOfFile: 17 }
 
+/** The only slip after which the parser goes on as if nothing had happened. */
+const MISSING_COMMA = 'a comma is expected here'
+
 const SYNTAX_WORDS: Readonly<Record<number, string>> = {
   1: 'this is not a JSON value',
   2: 'this is not a JSON number',
   3: 'a key in double quotes is expected here',
   4: 'a value is expected here',
   5: 'a colon is expected here',
-  6: 'a comma is expected here',
+  6: MISSING_COMMA,
   7: 'a closing brace } is expected here',
   8: 'a closing bracket ] is expected here',
   9: 'nothing more is expected after the end',

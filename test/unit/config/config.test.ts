@@ -1,6 +1,7 @@
 // What comes out of a file that can be used, and what happens to one that has many faults at once.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ConfigError, parseConfig, saysLocal } from '../../../src/config/config.ts'
 import { broken, configOf, EXAMPLE, problemsOf } from './example.ts'
@@ -431,6 +432,7 @@ describe('parseConfig() with many faults', () => {
       '16:62 CFG103',
       '17:5 CFG105',
       '20:36 CFG108',
+      '21:33 CFG108',
       '21:101 CFG106',
       '22:5 CFG105',
       '27:43 CFG107',
@@ -459,6 +461,37 @@ describe('parseConfig() with many faults', () => {
     expect('polluted' in {}).toBe(false)
   })
 
+  it('goes on behind a missing comma', () => {
+    const { text } = broken('"version": 1,', '"version": 2')
+    expect(problemsOf(text).map(({ line, column, code }) => `${line}:${column} ${code}`)).toEqual([
+      '2:14 CFG104',
+      '3:3 CFG100',
+    ])
+  })
+
+  it('finds something wrong with whatever is put into any place, and never takes half of a file for a whole', () => {
+    const all: (readonly (string | number)[])[] = []
+    const walk = (value: unknown, path: readonly (string | number)[]): void => {
+      if (path.length > 0) all.push(path)
+      if (typeof value !== 'object' || value === null) return
+      for (const [key, member] of Object.entries(value))
+        walk(member, [...path, Array.isArray(value) ? Number(key) : key])
+    }
+    walk(JSON.parse(EXAMPLE), [])
+    const wrong = fc.constantFrom<unknown>(null, 7, true, '', '\n', {}, [null], { a: {} }, ['', ''], [[]])
+    const changes = fc.array(fc.tuple(fc.constantFrom(...all), wrong), { minLength: 1, maxLength: 5 })
+    fc.assert(
+      fc.property(changes, (some) => {
+        const changed: unknown = JSON.parse(EXAMPLE)
+        for (const [path, value] of some) put(changed, path, value)
+        const found = problemsOf(JSON.stringify(changed, undefined, 1))
+        expect(found.length).toBeGreaterThan(0)
+        for (const { line, column } of found) expect(line * column).toBeGreaterThan(0)
+      }),
+      { numRuns: 500 },
+    )
+  })
+
   it('bounds its depth', () => {
     const deep = `{ "a": ${'['.repeat(100_000)}`
     expect(problemsOf(deep)).toMatchObject([{ code: 'CFG100', message: 'nested too deeply', line: 1 }])
@@ -468,6 +501,16 @@ describe('parseConfig() with many faults', () => {
     expect(problemsOf(text).length).toBeGreaterThan(0)
   })
 })
+
+/** Where a place is gone already, nothing happens. */
+function put(root: unknown, path: readonly (string | number)[], value: unknown): void {
+  const parent = path.slice(0, -1).reduce<unknown>((at, key) => (isBranch(at) ? Reflect.get(at, key) : undefined), root)
+  if (isBranch(parent)) Reflect.set(parent, path.at(-1) ?? '', structuredClone(value))
+}
+
+function isBranch(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
+}
 
 describe('parseConfig() with two identity providers', () => {
   const two = EXAMPLE.replace(

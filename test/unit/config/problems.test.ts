@@ -786,6 +786,60 @@ for (const [family, rows] of Object.entries(cases)) {
   })
 }
 
+describe('parseConfig(): two faults in one file', () => {
+  const rows = Object.values(cases)
+    .flat()
+    .filter(([, , , code]) => code !== 'CFG100')
+
+  /** Faults after which nothing can be said of what they are in, or of what rests on them. */
+  const HIDING: Readonly<Record<string, RegExp>> = {
+    'refuses a file without identity providers': /./,
+    'refuses a list where names belong': /./,
+    'refuses a kind of resource it does not know': /./,
+    'refuses __proto__ as the name of a client': /./,
+    'refuses one binding with two limits': /./,
+    'refuses two clients of an identity provider with one id': /edge client/,
+    'refuses a resource with a fragment': /a resource that is not named/,
+    'refuses an empty condition': /no resource of the rule/,
+    'refuses an object where a list belongs': /no resource of the rule/,
+    'refuses a list with one thing twice': /no resource of the rule/,
+    'refuses a scope with a space': /no resource of the rule/,
+    'refuses a public URL with a path': /our own host/,
+    'refuses a public URL with a slash at its end': /our own host/,
+    'refuses a public URL in upper case': /our own host/,
+  }
+  /** All of them take as long as the rest of the tests together. */
+  const EVERY = 9
+
+  it('are both told, each in its place, wherever they are', () => {
+    const missed: string[] = []
+    let pairs = 0
+    rows.forEach(([one, piece, replacement], index) => {
+      rows.forEach(([other, otherPiece, otherReplacement, code], otherIndex) => {
+        if ((index + otherIndex) % EVERY !== 0 || HIDING[one]?.test(other) === true) return
+        const both = twice([piece, replacement], [otherPiece, otherReplacement])
+        if (both === undefined) return
+        pairs++
+        const found = problemsOf(both.text).map((each) => `${each.code} ${each.line}:${each.column}`)
+        if (!found.includes(`${code} ${both.line}:${both.column}`)) missed.push(`${one}, and ${other}`)
+      })
+    })
+    expect(missed).toEqual([])
+    expect(pairs).toBeGreaterThan(1000)
+  })
+})
+
+/** Breaks the example in two places that do not touch; the place is that of the second. */
+function twice(first: readonly [string, string], second: readonly [string, string]) {
+  const [piece, replacement] = first
+  const [otherPiece, otherReplacement] = second
+  if (!otherReplacement.includes('›')) return undefined
+  const [at, otherAt] = [EXAMPLE.indexOf(piece), EXAMPLE.indexOf(otherPiece)]
+  if (at < otherAt + otherPiece.length && otherAt < at + piece.length) return undefined
+  const half = EXAMPLE.replace(piece, () => replacement.replace('›', ''))
+  return half.split(otherPiece).length === 2 ? broken(otherPiece, otherReplacement, half) : undefined
+}
+
 describe('parseConfig(): the example', () => {
   it('has no problem, so that each case above has the one it makes', () => {
     expect(problemsOf(EXAMPLE)).toEqual([])
