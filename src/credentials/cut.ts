@@ -1,6 +1,7 @@
 // Takes back what a revoked connection holds: the kept token is forgotten everywhere and revoked where it was issued (RFC 7009).
 // None of this is what makes a revocation hold, the cut-off is; so whatever fails here is told and stops nothing.
 import type { Config } from '../config/config.ts'
+import { withDeadline } from '../lib/deadline.ts'
 import { numericDate, type NumericDate } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import type { Secret } from '../lib/secret.ts'
@@ -62,7 +63,7 @@ export function createCutter(config: Pick<Config, 'resources'>, ports: CutterPor
           }
         }
       }
-      await inTime(Promise.all(Array.from({ length: AT_ONCE }, work)), TOTAL_TIMEOUT_MS)
+      await withDeadline(Promise.all(Array.from({ length: AT_ONCE }, work)), TOTAL_TIMEOUT_MS)
       waiting.length = 0
       return connections.flatMap((connection) => {
         const cut = done.has(connection) ? done.get(connection) : cutOf(connection, 'failed')
@@ -144,14 +145,4 @@ function expiryInside(token: Secret): NumericDate | undefined {
   const jwt = decodeCompactJwt(token.reveal())
   const exp = jwt.ok ? jwt.value.payload['exp'] : undefined
   return typeof exp === 'number' && exp > 0 && exp < MAX_NUMERIC_DATE ? numericDate(exp) : undefined
-}
-
-async function inTime(work: Promise<unknown>, limitMs: number): Promise<void> {
-  const { promise: late, resolve } = Promise.withResolvers<undefined>()
-  const timer = setTimeout(() => resolve(undefined), limitMs)
-  try {
-    await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }

@@ -4,6 +4,7 @@
 // On Workers a promise made in one request may be awaited in another only while its maker lives; a fetch that nobody
 // keeps alive leaves its followers hanging for good. Therefore every load is handed to `background`, and followers wait
 // no longer than `deadlineMs` before they load for themselves.
+import { withDeadline } from './deadline.ts'
 import type { Result } from './result.ts'
 
 export interface RefreshingBounds {
@@ -102,15 +103,5 @@ export class Refreshing<T, P> {
     }
     this.#failure = { result, at: now }
     return this.#staleValue(now) ?? result
-  }
-}
-
-async function withDeadline<T>(promise: Promise<T>, deadlineMs: number): Promise<T | undefined> {
-  const { promise: late, resolve } = Promise.withResolvers<undefined>()
-  const timer = setTimeout(() => resolve(undefined), deadlineMs)
-  try {
-    return await Promise.race([promise, late])
-  } finally {
-    clearTimeout(timer)
   }
 }

@@ -1,6 +1,7 @@
 // Who has been cut off. Every request is decided with a snapshot of the revocations that is no older than
 // `revocation.max_staleness`; where that cannot be had, nobody passes. The truth stands in one strongly consistent place,
 // KV could not be: it may serve what it knew a minute ago.
+import { withDeadline } from '../lib/deadline.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import type { Background, Clock, RevocationLog } from '../ports.ts'
@@ -19,7 +20,7 @@ export interface RevocationPorts {
 export interface Revocations {
   /** A snapshot within the bound, without a wait where there is one in memory. Refuses with INT102. */
   current(): Promise<Result<RevocationSnapshot, Refusal>> | Result<RevocationSnapshot, Refusal>
-  /** What the log says now. Refuses with INT102. */
+  /** What the log says to a question that is put after this call, and shared with whoever else calls until then. Refuses with INT102. */
   latest(): Promise<Result<RevocationSnapshot, Refusal>>
 }
 
@@ -38,17 +39,27 @@ export function judgeStanding(
 
 type News = NonNullable<Awaited<ReturnType<RevocationLog['read']>>>
 
+type Answer = Result<RevocationSnapshot, Refusal>
+
+/** One question to the log, from when it has been put. */
+interface Reading {
+  readonly askedAt: number
+  readonly answer: Promise<Answer>
+}
+
 interface Held {
   readonly version: number
   /** When the log was asked, not when it answered: what happened in between may be missing. */
   readonly askedAt: number
-  readonly result: Result<RevocationSnapshot, Refusal>
+  readonly result: Answer
 }
 
 // Asked again in the background after this share of the bound, so that no request waits for it.
 const REFRESH_SHARE = 0.5
 /** A background refresh that has not answered by then is no longer waited for by the next. */
 const REFRESH_DEADLINE_MS = 2_000
+/** The ground gives up sooner on a log that does not answer: after this, whoever put the question has gone with it. */
+const READING_DEADLINE_MS = 2_000
 
 const UNCERTAIN: Result<never, Refusal> = err({ code: 'INT102', retryAfterSeconds: 1 })
 
@@ -57,35 +68,80 @@ export function createRevocations(maxStalenessSeconds: number, ports: Revocation
   let held: Held | undefined
   let refreshStartedAt = Number.NEGATIVE_INFINITY
 
-  async function ask(): Promise<Result<RevocationSnapshot, Refusal>> {
-    const askedAt = ports.clock.millis()
+  /** The last that was put, until it is answered. */
+  let reading: Reading | undefined
+  /** The one that is put as soon as that is answered: it answers all who ask until then. */
+  let next: Promise<Answer> | undefined
+
+  async function read(askedAt: number): Promise<Answer> {
     const known = held
     try {
       const news = await ports.log.read(known?.version)
-      const next = news === undefined ? known && { ...known, askedAt } : heldOf(news, askedAt)
+      const answer = news === undefined ? known && { ...known, askedAt } : heldOf(news, askedAt)
       // "As before" to who knows nothing of before is no answer.
-      if (next === undefined) return UNCERTAIN
+      if (answer === undefined) return UNCERTAIN
       // Answers may overtake each other.
-      if (held === undefined || held.askedAt <= askedAt) held = next
-      return next.result
+      if (held === undefined || held.askedAt <= askedAt) held = answer
+      return answer.result
     } catch {
       return UNCERTAIN
     }
   }
 
+  function begin(): Promise<Answer> {
+    const askedAt = ports.clock.millis()
+    const begun: Reading = { askedAt, answer: read(askedAt) }
+    reading = begun
+    ports.background(begun.answer)
+    return begun.answer.finally(() => {
+      if (reading === begun) reading = undefined
+    })
+  }
+
+  async function beginAfter({ answer }: Reading): Promise<Answer> {
+    await withDeadline(answer, READING_DEADLINE_MS)
+    next = undefined
+    return begin()
+  }
+
+  /** Waits for a question that another request has put, or is about to put; the platform may end that request with it. */
+  async function follow(answer: Promise<Answer>, deadlineMs: number): Promise<Answer> {
+    const landed = await withDeadline(answer, deadlineMs)
+    if (landed !== undefined) return landed
+    if (reading?.answer === answer) reading = undefined
+    if (next === answer) next = undefined
+    // The first of those who waited in vain asks, the others follow.
+    return latest()
+  }
+
+  /**
+   * There is one book for the whole deployment, so an isolate has one question before it at a time. One that has been put
+   * says nothing of what happened since: whoever comes later gets the answer to the next.
+   */
+  function latest(): Promise<Answer> {
+    if (next === undefined) {
+      if (reading === undefined) return begin()
+      next = beginAfter(reading)
+      ports.background(next)
+    }
+    return follow(next, READING_DEADLINE_MS * 2)
+  }
+
   return {
-    latest: ask,
+    latest,
     current() {
-      if (held === undefined) return ask()
       const now = ports.clock.millis()
-      const age = now - held.askedAt
-      if (age >= maxAgeMs) return ask()
+      const age = held === undefined ? Number.POSITIVE_INFINITY : now - held.askedAt
+      if (held === undefined || age >= maxAgeMs) {
+        if (reading === undefined || now - reading.askedAt >= maxAgeMs) return latest()
+        return follow(reading.answer, READING_DEADLINE_MS)
+      }
       if (
         age >= maxAgeMs * REFRESH_SHARE &&
         now - refreshStartedAt >= Math.min(REFRESH_DEADLINE_MS, maxAgeMs * REFRESH_SHARE)
       ) {
         refreshStartedAt = now
-        ports.background(ask())
+        void latest()
       }
       return held.result
     },
