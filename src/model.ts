@@ -357,7 +357,12 @@ export interface Connection {
   readonly scopes: readonly string[]
   readonly firstIssuedAt: NumericDate
   readonly lastIssuedAt: NumericDate
+  /** Until when its last token is used here. */
   readonly expiresAt: NumericDate
+  /** Until when that token lives by the word of its authorization server: `cache.max_ttl` does not end it. */
+  readonly tokenExpiresAt: NumericDate
+  /** Until when tokens it had before the last one may live: they were replaced here, not revoked. Undefined: it had none. */
+  readonly earlierTokensUntil: NumericDate | undefined
   /** How many access tokens it has obtained. */
   readonly count: number
   readonly idJagJti: string | undefined

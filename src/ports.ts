@@ -138,7 +138,7 @@ export interface Registry {
   reserve(use: QuotaKey, limit: number | undefined): Promise<{ readonly allowed: boolean; readonly used: number }>
   /** Takes one count back: the ID-JAG was not obtained after all. */
   release(use: QuotaKey): Promise<void>
-  /** Notes that a connection has obtained a token. `count` of what is given is not looked at. */
+  /** Notes that a connection has obtained a token. `count` and `earlierTokensUntil` of what is given are not looked at. */
   record(connection: Connection): Promise<void>
   list(filter: ConnectionFilter): Promise<{ readonly connections: readonly Connection[]; readonly more: boolean }>
   /** Used ID-JAGs of a month per (idp, user, resource). */
@@ -154,8 +154,13 @@ export interface RevocationLog {
   read(
     version: number | undefined,
   ): Promise<{ readonly version: number; readonly revocations: readonly Revocation[] } | undefined>
-  /** Puts a revocation into force. `forgetAt`: milliseconds since the epoch after which it has no more effect. */
-  add(revocation: Revocation, forgetAt: number | undefined): Promise<void>
+  /**
+   * Puts a revocation into force. `forgetAt`: milliseconds since the epoch after which it has no more effect.
+   *
+   * Cut-offs of one selector are one: the one that reaches furthest, for as long as any of them was to be kept. `room`:
+   * where so many revocations name the same client already, one more cut-off is not taken; false says so.
+   */
+  add(revocation: Revocation, forgetAt: number | undefined, room?: number): Promise<boolean>
   /** Lifts a block; false: there is none of that id. */
   lift(id: string): Promise<boolean>
 }

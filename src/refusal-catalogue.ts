@@ -238,7 +238,7 @@ export const CATALOGUE = {
   ADM106: {
     kind: 'bad_request',
     says: '{name} is not a time that can be used here',
-    fix: 'Send a time as RFC 3339 has it: before must not lie in the future, until must.',
+    fix: 'Send a time as RFC 3339 has it, at most ten years away: before must not lie in the future, until must.',
   },
   ADM107: {
     kind: 'bad_request',

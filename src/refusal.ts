@@ -16,6 +16,8 @@ export interface Refusal {
   /** For the auditor only: what was expected and what was got. Holds no token, no secret and no foreign text. */
   readonly detail?: string
   readonly retryAfterSeconds?: number
+  /** The methods that are supported there; left out, those of proxied requests. */
+  readonly allow?: string
   /** The counterparty asked to be left alone for that long, within our bounds. */
   readonly holdSeconds?: number
   /** The counterparty limits somebody's requests; it is not out of order. */

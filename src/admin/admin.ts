@@ -94,7 +94,7 @@ async function handle(
   facts.admin.caller = caller.value
   if (caller.value.rights.size === 0) return err({ code: 'ADM102', detail: 'no right at all' })
   if (methods === undefined) return err({ code: 'ADM104' })
-  if (task === undefined) return err({ code: 'CLI110' })
+  if (task === undefined) return err({ code: 'CLI110', allow: Object.keys(methods).join(', ') })
   if (request.method !== 'GET') {
     if (!isOwnRequest(request, ports.config.publicUrl)) return err({ code: 'ADM103' })
     if (!saysJson(request)) return err({ code: 'ADM109' })

@@ -57,6 +57,9 @@ export function readQuery(search: string, known: readonly string[]): Result<Read
 const SELECTOR_PARTS = ['user', 'idp', 'client', 'resource'] as const
 export const SELECTOR_PARAMETERS: readonly string[] = SELECTOR_PARTS
 
+/** What is further away than ten years is a mistake: nothing from then is alive, and nobody of now will lift it then. */
+const MAX_DISTANCE_MS = 3_653 * 24 * 60 * 60 * 1000
+
 const selectorMembers = {
   user: v.exactOptional(v.string()),
   idp: v.exactOptional(v.string()),
@@ -85,7 +88,8 @@ export function parseRevocation(body: JsonObject, names: Names, nowMs: number): 
   if (!selector.ok) return selector
   const { before, dry_run: dryRun = false } = parsed.value
   const time = before === undefined ? nowMs : parseDateTime(before)
-  if (time === undefined || time > nowMs) return err({ code: 'ADM106', name: 'before' })
+  if (time === undefined || time > nowMs || time < nowMs - MAX_DISTANCE_MS)
+    return err({ code: 'ADM106', name: 'before' })
   return ok({ selector: selector.value, before: time, dryRun })
 }
 
@@ -103,7 +107,8 @@ export function parseBlock(body: JsonObject, names: Names, nowMs: number): Resul
   if (!selector.ok) return selector
   const { until } = parsed.value
   const time = until === undefined ? undefined : parseDateTime(until)
-  if (until !== undefined && (time === undefined || time <= nowMs)) return err({ code: 'ADM106', name: 'until' })
+  if (until !== undefined && (time === undefined || time <= nowMs || time > nowMs + MAX_DISTANCE_MS))
+    return err({ code: 'ADM106', name: 'until' })
   return ok({ selector: selector.value, until: time })
 }
 

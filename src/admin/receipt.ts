@@ -2,6 +2,7 @@
 // receipt says what became of each token and from when on nobody uses it.
 import type { Config } from '../config/config.ts'
 import type { Cut, Cutter } from '../credentials/credentials.ts'
+import type { NumericDate } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import type { Connection, RevocationSelector } from '../model.ts'
 import type { Clock, Registry, RevocationLog } from '../ports.ts'
@@ -39,6 +40,8 @@ export interface Receipt {
 
 interface CutView extends ConnectionView {
   readonly token_expires_at: string
+  /** Until when tokens may live that it had before this one. They are not held here any more, so nobody can revoke them. */
+  readonly earlier_tokens_expire_at?: string
   readonly authorization_server?: Cut['outcome']
 }
 
@@ -71,8 +74,13 @@ export async function revoke(
   const cuts = dryRun ? undefined : await cutter.cut(reached, before)
   const live = new Set(found.live)
   // What was dead already is worth a line only where something was still to be taken back.
-  const shown = cuts?.filter(({ connection, outcome }) => live.has(connection) || outcome !== 'not_held')
-  const views = shown?.map(toCutView) ?? found.live.slice(0, MAX_CUT).map(toDryView)
+  const taken = cuts?.filter(({ connection, outcome }) => live.has(connection) || outcome !== 'not_held')
+  const shown = taken && [...taken, ...found.gone.map(toLostCut)].slice(0, MAX_CUT)
+  const views =
+    shown?.map((cut) => toCutView(cut, at)) ??
+    [...found.live, ...found.gone]
+      .slice(0, MAX_CUT)
+      .map((connection) => toTokenView(connection, connection.tokenExpiresAt, at))
   const hit = new Set(cuts?.map(({ connection }) => connection) ?? reached)
   const spared = reached.filter((connection) => live.has(connection) && !hit.has(connection))
   return ok({
@@ -95,6 +103,8 @@ interface Found {
   readonly live: readonly Connection[]
   /** Cut off already, but what an earlier attempt could not take back may still be here. */
   readonly dead: readonly Connection[]
+  /** Not used here any more, while its tokens may live on where they were issued. */
+  readonly gone: readonly Connection[]
   readonly more: boolean
 }
 
@@ -105,17 +115,27 @@ async function findAlive(
   { registry, clock }: RevocationTools,
 ): Promise<Found> {
   const found = await registry.list({ selector, limit: MAX_FOUND }).catch(() => undefined)
-  if (found === undefined) return { known: false, live: [], dead: [], more: false }
+  if (found === undefined) return { known: false, live: [], dead: [], gone: [], more: false }
   const now = clock.epochMillis()
-  const reached = found.connections.filter(
-    (connection) => isUnexpired(connection, now) && isObtainedBy(connection, before),
-  )
+  const obtained = found.connections.filter((connection) => isObtainedBy(connection, before))
+  const reached = obtained.filter((connection) => isUnexpired(connection, now))
   const isDead = (connection: Connection): boolean => statusOf(connection, revoked, now) === 'revoked'
   const live = reached.filter((connection) => !isDead(connection))
+  const gone = obtained.filter((connection) => isLost(connection, revoked, now))
   // The last of the list is the oldest: where it is expired, so is hardly anything that was left out.
   const last = found.connections.at(-1)
   const more = live.length > MAX_CUT || (found.more && last !== undefined && isUnexpired(last, now))
-  return { known: true, live, dead: reached.filter(isDead), more }
+  return { known: true, live, dead: reached.filter(isDead), gone, more }
+}
+
+/** One that ended here before its token did, and was not cut off in its time. */
+function isLost(connection: Connection, revoked: RevocationSnapshot, nowMs: number): boolean {
+  if (isUnexpired(connection, nowMs) || connection.tokenExpiresAt * 1000 <= nowMs) return false
+  return !isObtainedBy(connection, revoked.standingOf(connection, nowMs).tokensUntil)
+}
+
+function toLostCut(connection: Connection): Cut {
+  return { connection, outcome: 'not_held', tokenExpiresAt: connection.tokenExpiresAt }
 }
 
 /** Not before it can no longer matter: no token and no sign-in from before it is alive by then. */
@@ -124,12 +144,17 @@ function forgetAt(before: number, { cache, idps }: Pick<Config, 'cache' | 'idps'
   return before + (Math.max(cache.maxTtlSeconds, ...signIns) + FORGET_MARGIN_SECONDS) * 1000
 }
 
-function toDryView(connection: Connection): CutView {
-  return { ...toView(connection), token_expires_at: dateTime(connection.expiresAt) }
+function toTokenView(connection: Connection, tokenExpiresAt: NumericDate, nowMs: number): CutView {
+  const { earlierTokensUntil: earlier } = connection
+  return {
+    ...toView(connection),
+    token_expires_at: dateTime(tokenExpiresAt),
+    ...(earlier === undefined || earlier * 1000 <= nowMs ? {} : { earlier_tokens_expire_at: dateTime(earlier) }),
+  }
 }
 
-function toCutView({ connection, outcome, tokenExpiresAt }: Cut): CutView {
-  return { ...toView(connection), token_expires_at: dateTime(tokenExpiresAt), authorization_server: outcome }
+function toCutView({ connection, outcome, tokenExpiresAt }: Cut, nowMs: number): CutView {
+  return { ...toTokenView(connection, tokenExpiresAt, nowMs), authorization_server: outcome }
 }
 
 function tally(cuts: readonly Cut[]): Record<string, number> {

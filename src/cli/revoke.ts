@@ -29,6 +29,7 @@ const receiptSchema = v.object({
     v.object({
       ...connectionSchema.entries,
       token_expires_at: v.string(),
+      earlier_tokens_expire_at: v.optional(v.string()),
       authorization_server: v.optional(v.string()),
     }),
   ),
@@ -75,8 +76,9 @@ export default defineCommand({
 export const SELECTORS = 'at least one of --user, --idp, --client and --resource'
 
 /** One connection is what was meant; none, of one user, ends that user's sign-ins at most. */
-function isClear({ connections, more, connections_known: known }: Receipt, { user }: Selector): boolean {
-  return known && !more && (connections.length === 1 || (connections.length === 0 && user !== undefined))
+function isClear({ counts, more, connections_known: known }: Receipt, { user }: Selector): boolean {
+  const live = counts['connections']
+  return known && !more && (live === 1 || (live === 0 && user !== undefined))
 }
 
 const OUTCOMES: Readonly<Record<string, string>> = {
@@ -111,5 +113,14 @@ function toRow(each: Receipt['connections'][number]): readonly string[] {
   const said = outcome === undefined ? '' : (OUTCOMES[outcome] ?? plain(outcome))
   // A token that was sent on before can still be in somebody's hands.
   const until = outcome === 'revoked' ? '' : `whoever has the token may use it until ${plain(each.token_expires_at)}`
-  return ['   ', nameOf(each), plain(each.client), plain(each.resource), [said, until].filter(Boolean).join('; ')]
+  const earlier = each.earlier_tokens_expire_at
+  // What was replaced before it ended is held by nobody who could revoke it.
+  const others = earlier === undefined ? '' : `tokens it had before may live until ${plain(earlier)}`
+  return [
+    '   ',
+    nameOf(each),
+    plain(each.client),
+    plain(each.resource),
+    [said, until, others].filter(Boolean).join('; '),
+  ]
 }

@@ -137,10 +137,10 @@ async function revoke(connection: Connection, token: Secret, tools: Tools): Prom
 
 function cutOf(connection: Connection, outcome: CutOutcome, entry?: Entry): Cut {
   const own = entry === undefined ? undefined : expiryInside(entry.token)
-  return { connection, outcome, tokenExpiresAt: own ?? entry?.expiresAt ?? connection.expiresAt }
+  return { connection, outcome, tokenExpiresAt: own ?? connection.tokenExpiresAt }
 }
 
-/** What we keep ends with `cache.max_ttl`; a token that is a JWT says itself when it really ends. Told, never relied on. */
+/** A token that is a JWT says itself when it ends. Told, never relied on. */
 function expiryInside(token: Secret): NumericDate | undefined {
   const jwt = decodeCompactJwt(token.reveal())
   const exp = jwt.ok ? jwt.value.payload['exp'] : undefined

@@ -332,6 +332,8 @@ async function keep(
     firstIssuedAt: numericDate(obtainedAt / 1000),
     lastIssuedAt: numericDate(obtainedAt / 1000),
     expiresAt: entry.expiresAt,
+    tokenExpiresAt: plusSeconds(now, token.lifetimeSeconds),
+    earlierTokensUntil: undefined,
     count: 1,
     idJagJti: idJag.jti,
   }

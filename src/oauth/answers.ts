@@ -35,7 +35,7 @@ export function toProblem(
 ): Response {
   const { status, challenge, scheme } = toResourceVoice(refusal.code)
   const headers = refusalHeaders(refusal)
-  if (status === 405) headers['allow'] = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
+  if (status === 405) headers['allow'] = refusal.allow ?? 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
   if (challenge !== 'none' && resource !== undefined) {
     headers['www-authenticate'] = toWwwAuthenticate({
       ...(challenge === 'bare' ? {} : { error: challenge, errorDescription: describe(refusal) }),

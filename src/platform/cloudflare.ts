@@ -138,9 +138,9 @@ export function createRevocationLog(namespace: ObjectsByName<RevocationBookMetho
       const news = await bounded(() => withOneRetry(call))
       return news && { version: news.version, revocations: news.rows.map(toRevocation) }
     },
-    add(revocation, forgetAt) {
+    add(revocation, forgetAt, room) {
       // Doing it twice is doing it once: an id is added only if it is not there.
-      return bounded(() => withOneRetry(async () => namespace.getByName(BOOK).add(revocation, forgetAt)))
+      return bounded(() => withOneRetry(async () => namespace.getByName(BOOK).add(revocation, forgetAt, room)))
     },
     lift(id) {
       return bounded(async () => namespace.getByName(BOOK).lift(id))

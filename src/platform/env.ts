@@ -17,7 +17,7 @@ export interface ReplayMethods {
 /** The object that knows everything revoked. */
 export interface RevocationBookMethods {
   read(version?: number): Promise<{ version: number; rows: Row[] } | undefined>
-  add(revocation: Revocation, forgetAt?: number): Promise<void>
+  add(revocation: Revocation, forgetAt?: number, room?: number): Promise<boolean>
   lift(id: string): Promise<boolean>
 }
 

@@ -27,6 +27,12 @@ export class Ledger extends DurableObject implements LedgerMethods {
          last_issued_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, count INTEGER NOT NULL, id_jag_jti TEXT
        ) WITHOUT ROWID, STRICT`,
     )
+    // Columns that the first version did not have.
+    const known = this.#sql.exec("SELECT name FROM pragma_table_info('connections')").toArray()
+    for (const column of ['token_expires_at', 'earlier_until']) {
+      if (known.some(({ name }) => name === column)) continue
+      this.#sql.exec(`ALTER TABLE connections ADD COLUMN ${column} INTEGER`)
+    }
     this.#sql.exec('CREATE INDEX IF NOT EXISTS connections_by_user ON connections (user, last_issued_at)')
     this.#sql.exec('CREATE INDEX IF NOT EXISTS connections_by_last_issue ON connections (last_issued_at)')
     this.#sql.exec(
@@ -66,12 +72,14 @@ export class Ledger extends DurableObject implements LedgerMethods {
 
   async record(connection: Connection): Promise<void> {
     this.#sql.exec(
-      `INSERT INTO connections (${CONNECTION_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)
+      `INSERT INTO connections (${CONNECTION_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, NULL)
        ON CONFLICT (name) DO UPDATE SET
          idp = excluded.idp, issuer = excluded.issuer, user = excluded.user, tenant = excluded.tenant,
          client = excluded.client, resource = excluded.resource, scopes = excluded.scopes,
          last_issued_at = excluded.last_issued_at, expires_at = excluded.expires_at,
-         count = count + 1, id_jag_jti = excluded.id_jag_jti`,
+         count = count + 1, id_jag_jti = excluded.id_jag_jti,
+         earlier_until = max(coalesce(earlier_until, 0), coalesce(token_expires_at, expires_at)),
+         token_expires_at = excluded.token_expires_at`,
       connection.name,
       connection.idp,
       connection.issuer,
@@ -84,6 +92,7 @@ export class Ledger extends DurableObject implements LedgerMethods {
       connection.lastIssuedAt,
       connection.expiresAt,
       connection.idJagJti ?? null,
+      connection.tokenExpiresAt,
     )
     await this.#cleanUpLater()
   }

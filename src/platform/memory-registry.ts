@@ -1,5 +1,6 @@
 // The registry in memory: the same answers as the ledgers of the real ground.
 import { encodeFields } from '../lib/digest.ts'
+import type { NumericDate } from '../lib/numeric-date.ts'
 import type { Connection, RevocationSelector } from '../model.ts'
 import type { Clock, QuotaKey, Registry } from '../ports.ts'
 import { injected, type Fault } from './faults.ts'
@@ -42,7 +43,9 @@ export function createMemoryRegistry(options: { readonly clock: Clock }): Memory
       await injected(faults.record, 'Durable Object')
       const before = connections.get(connection.name)
       const { firstIssuedAt, count } = before ?? { ...connection, count: 0 }
-      connections.set(connection.name, { ...structuredClone(connection), firstIssuedAt, count: count + 1 })
+      const earlierTokensUntil = before && laterOf(before.tokenExpiresAt, before.earlierTokensUntil)
+      const changed = { firstIssuedAt, count: count + 1, earlierTokensUntil }
+      connections.set(connection.name, { ...structuredClone(connection), ...changed })
     },
     async list({ selector, limit }) {
       await injected(faults.list, 'Durable Object')
@@ -62,6 +65,10 @@ export function createMemoryRegistry(options: { readonly clock: Clock }): Memory
         .toSorted((one, other) => (`${one.idp} ${one.resource}` < `${other.idp} ${other.resource}` ? -1 : 1))
     },
   }
+}
+
+function laterOf(one: NumericDate, other: NumericDate = one): NumericDate {
+  return one > other ? one : other
 }
 
 function keyOf({ idp, user, resource, month }: QuotaKey): string {

@@ -28,14 +28,27 @@ export function createMemoryRevocationLog(options: { readonly clock: Clock }): M
       if (known === version) return undefined
       return structuredClone({ version, revocations: [...entries.values()].map(({ revocation }) => revocation) })
     },
-    async add(revocation, forgetAt) {
+    async add(revocation, forgetAt, room) {
       await injected(faults.add, 'Durable Object')
       forget()
       const until = revocation.kind === 'block' ? revocation.until : undefined
       const end = Math.min(until ?? Number.POSITIVE_INFINITY, forgetAt ?? Number.POSITIVE_INFINITY)
-      if (entries.has(revocation.id)) return
-      entries.set(revocation.id, { revocation: structuredClone(revocation), end })
+      const all = [...entries.values()]
+      const isCutOff = revocation.kind === 'cutoff'
+      const same = isCutOff ? all.filter(isCutOffLike(revocation)) : []
+      const lasting = Math.max(end, ...same.map((entry) => entry.end))
+      const reaching = same.find((entry) => reachOf(entry.revocation) >= reachOf(revocation))
+      if (reaching !== undefined) {
+        entries.set(reaching.revocation.id, { ...reaching, end: lasting })
+        return true
+      }
+      const ofClient = all.filter(({ revocation: { selector } }) => selector.client === revocation.selector.client)
+      if (isCutOff && same.length === 0 && room !== undefined && ofClient.length >= room) return false
+      if (entries.has(revocation.id)) return true
+      for (const entry of same) entries.delete(entry.revocation.id)
+      entries.set(revocation.id, { revocation: structuredClone(revocation), end: lasting })
       version++
+      return true
     },
     async lift(id) {
       await injected(faults.lift, 'Durable Object')
@@ -46,4 +59,17 @@ export function createMemoryRevocationLog(options: { readonly clock: Clock }): M
       return true
     },
   }
+}
+
+function reachOf(revocation: Revocation): number {
+  return revocation.kind === 'cutoff' ? revocation.before : Number.NaN
+}
+
+function isCutOffLike({ selector }: Revocation): (entry: { readonly revocation: Revocation }) => boolean {
+  return ({ revocation }) =>
+    revocation.kind === 'cutoff' &&
+    revocation.selector.idp === selector.idp &&
+    revocation.selector.user === selector.user &&
+    revocation.selector.client === selector.client &&
+    revocation.selector.resource === selector.resource
 }

@@ -6,6 +6,8 @@ import type { Revocation } from '../model.ts'
 import type { Env, RevocationBookMethods } from './env.ts'
 import { REVOCATION_COLUMNS, type Row } from './rows.ts'
 
+type CutOff = Extract<Revocation, { readonly kind: 'cutoff' }>
+
 /** The first version is the time: a book that lost everything begins past all numbers it can have counted through before. */
 const VERSIONS_PER_MS = 1000
 
@@ -24,6 +26,9 @@ export class RevocationBook extends DurableObject implements RevocationBookMetho
     )
     this.#sql.exec('CREATE INDEX IF NOT EXISTS revocations_by_end ON revocations (forget_at_ms)')
     this.#sql.exec(
+      'CREATE INDEX IF NOT EXISTS revocations_by_selector ON revocations (client, user, resource, idp, kind)',
+    )
+    this.#sql.exec(
       'CREATE TABLE IF NOT EXISTS book (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL) STRICT',
     )
     this.#sql.exec('INSERT OR IGNORE INTO book (one, version) VALUES (1, ?)', Date.now() * VERSIONS_PER_MS)
@@ -38,11 +43,52 @@ export class RevocationBook extends DurableObject implements RevocationBookMetho
     return { version: current, rows: [...rows] }
   }
 
-  /** Idempotent by id: the first of two with the same id holds. */
-  async add(revocation: Revocation, forgetAt?: number): Promise<void> {
-    const { id, kind, selector } = revocation
+  /** Idempotent by id: the first of two with the same id holds. False: there is no room for one more of this client. */
+  async add(revocation: Revocation, forgetAt?: number, room?: number): Promise<boolean> {
     const until = revocation.kind === 'block' ? revocation.until : undefined
     const ends = [until, forgetAt].filter((end) => end !== undefined)
+    const end = ends.length === 0 ? null : Math.min(...ends)
+    this.#forget()
+    const taken = this.ctx.storage.transactionSync(() =>
+      revocation.kind === 'block' ? this.#insert(revocation, end) : this.#merge(revocation, end, room),
+    )
+    await this.#wakeAtNextEnd()
+    return taken
+  }
+
+  /** Of one selector only the cut-off that reaches furthest is kept: the others say nothing that it does not. */
+  #merge(cutoff: CutOff, end: number | null, room: number | undefined): boolean {
+    const { id, selector, before } = cutoff
+    const { client = null, user = null, resource = null, idp = null } = selector
+    const same = this.#sql
+      .exec<{ id: string; before_ms: number; forget_at_ms: number | null }>(
+        `SELECT id, before_ms, forget_at_ms FROM revocations
+         WHERE kind = 'cutoff' AND client IS ? AND user IS ? AND resource IS ? AND idp IS ?`,
+        client,
+        user,
+        resource,
+        idp,
+      )
+      .toArray()
+    const lasting = same.reduce((latest, row) => laterEnd(latest, row.forget_at_ms), end)
+    const reaching = same.find((row) => row.before_ms >= before)
+    if (reaching !== undefined) {
+      // Nobody has to hear of it: what is in force stays the same.
+      this.#sql.exec('UPDATE revocations SET forget_at_ms = ? WHERE id = ?', lasting, reaching.id)
+      return true
+    }
+    if (same.length === 0 && room !== undefined && this.#count(client) >= room) return false
+    if (this.#sql.exec('SELECT 1 FROM revocations WHERE id = ?', id).toArray().length > 0) return true
+    for (const row of same) this.#sql.exec('DELETE FROM revocations WHERE id = ?', row.id)
+    return this.#insert(cutoff, lasting)
+  }
+
+  #count(client: string | null): number {
+    return Number(this.#sql.exec('SELECT count(*) AS found FROM revocations WHERE client IS ?', client).one()['found'])
+  }
+
+  #insert(revocation: Revocation, end: number | null): true {
+    const { id, kind, selector } = revocation
     this.#change(
       `INSERT INTO revocations (${REVOCATION_COLUMNS}, forget_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (id) DO NOTHING RETURNING 1`,
@@ -53,10 +99,10 @@ export class RevocationBook extends DurableObject implements RevocationBookMetho
       selector.client ?? null,
       selector.resource ?? null,
       revocation.kind === 'cutoff' ? revocation.before : null,
-      until ?? null,
-      ends.length === 0 ? null : Math.min(...ends),
+      revocation.kind === 'block' ? (revocation.until ?? null) : null,
+      end,
     )
-    await this.#wakeAtNextEnd()
+    return true
   }
 
   /** False: there is no block of that id in force. A cut-off is not lifted: what it ended has to be obtained anew. */
@@ -94,4 +140,9 @@ export class RevocationBook extends DurableObject implements RevocationBookMetho
     const next = this.#sql.exec('SELECT min(forget_at_ms) AS next FROM revocations').one()['next']
     if (typeof next === 'number') await this.ctx.storage.setAlarm(Math.max(next, Date.now()))
   }
+}
+
+/** `null`: it does not end. */
+function laterEnd(one: number | null, other: number | null): number | null {
+  return one === null || other === null ? null : Math.max(one, other)
 }

@@ -11,7 +11,7 @@ export const REVOCATION_COLUMNS = 'id, kind, idp, user, client, resource, before
 
 /** The columns of a connection, in the order of `toConnection()`. */
 export const CONNECTION_COLUMNS =
-  'name, idp, issuer, user, tenant, client, resource, scopes, first_issued_at, last_issued_at, expires_at, count, id_jag_jti'
+  'name, idp, issuer, user, tenant, client, resource, scopes, first_issued_at, last_issued_at, expires_at, count, id_jag_jti, token_expires_at, earlier_until'
 
 /** Throws for a row that means nothing here: to leave a revocation out would be to lift it. */
 export function toRevocation(row: Row): Revocation {
@@ -30,7 +30,9 @@ export function toRevocation(row: Row): Revocation {
 
 /** Throws for a row that means nothing here: a list that leaves somebody out would be believed. */
 export function toConnection(row: Row): Connection {
-  const [name, idp, issuer, user, tenant, client, resource, scopes, first, last, expires, times, jti] = row
+  const [name, idp, issuer, user, tenant, client, resource, scopes, first, last, expires, times, jti, ...ends] = row
+  // An earlier version has not stored the last two, and an object that still runs it does not send them.
+  const [tokenExpires = null, earlier = null] = ends
   return {
     name: text(name, 'name'),
     idp: text(idp, 'idp'),
@@ -43,6 +45,8 @@ export function toConnection(row: Row): Connection {
     firstIssuedAt: date(first, 'first_issued_at'),
     lastIssuedAt: date(last, 'last_issued_at'),
     expiresAt: date(expires, 'expires_at'),
+    tokenExpiresAt: date(tokenExpires ?? expires, 'token_expires_at'),
+    earlierTokensUntil: earlier === null ? undefined : date(earlier, 'earlier_until'),
     count: count(times, 'count'),
     idJagJti: jti === null ? undefined : text(jti, 'id_jag_jti'),
   }

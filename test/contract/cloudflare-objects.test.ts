@@ -58,6 +58,7 @@ describe.skipIf(ground.platform === undefined)('createRevocationLog()', () => {
       },
       async add(...given: readonly unknown[]) {
         answer(name, 'add', ...given)
+        return true
       },
       async lift(id: string) {
         return answer(name, 'lift', id) === true
@@ -72,12 +73,12 @@ describe.skipIf(ground.platform === undefined)('createRevocationLog()', () => {
     const log = createRevocationLog(book)
     expect(await log.read(3)).toBeUndefined()
     expect(await log.read(undefined)).toEqual({ version: 9, revocations: [revocation] })
-    await log.add(revocation, 7)
+    expect(await log.add(revocation, 7, 5)).toBe(true)
     expect(await log.lift('1')).toBe(true)
     expect(book.calls).toEqual([
       ['book', 'read', 3],
       ['book', 'read', undefined],
-      ['book', 'add', revocation, 7],
+      ['book', 'add', revocation, 7, 5],
       ['book', 'lift', '1'],
     ])
   })
@@ -126,6 +127,8 @@ describe.skipIf(ground.platform === undefined)('createRegistry()', () => {
     firstIssuedAt: numericDate(1),
     lastIssuedAt: numericDate(2),
     expiresAt: numericDate(3),
+    tokenExpiresAt: numericDate(3),
+    earlierTokensUntil: undefined,
     count: 1,
     idJagJti: undefined,
   }

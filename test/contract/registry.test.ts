@@ -41,6 +41,8 @@ function connection(options: Partial<Connection> = {}): Connection {
     firstIssuedAt: now(),
     lastIssuedAt: now(),
     expiresAt: plusSeconds(now(), 600),
+    tokenExpiresAt: plusSeconds(now(), 600),
+    earlierTokensUntil: undefined,
     count: 1,
     idJagJti: 'jti-1',
     ...options,
@@ -178,14 +180,41 @@ describe('Registry.record() and list()', () => {
     await registry.record(again)
     await registry.record(again)
     const { connections } = await registry.list({ selector: { user: first.user }, limit: 10 })
-    expect(connections).toEqual([{ ...again, firstIssuedAt: first.firstIssuedAt, count: 3 }])
+    const kept = { firstIssuedAt: first.firstIssuedAt, earlierTokensUntil: first.tokenExpiresAt, count: 3 }
+    expect(connections).toEqual([{ ...again, ...kept }])
+  })
+
+  test('it remembers until when tokens may live that were replaced, by the one that lives longest', async () => {
+    const first = connection({ tokenExpiresAt: plusSeconds(now(), 900) })
+    const listed = async () => (await registry.list({ selector: { user: first.user }, limit: 10 })).connections
+    await registry.record(first)
+    expect(await listed()).toMatchObject([{ tokenExpiresAt: plusSeconds(now(), 900), earlierTokensUntil: undefined }])
+    const ends: readonly (readonly [seconds: number, earlier: number])[] = [
+      [3600, 900],
+      [600, 3600],
+      [700, 3600],
+    ]
+    for (const [seconds, earlier] of ends) {
+      // What is given of earlier ones is not looked at.
+      await registry.record({
+        ...first,
+        tokenExpiresAt: plusSeconds(first.lastIssuedAt, seconds),
+        earlierTokensUntil: plusSeconds(first.lastIssuedAt, 999_999),
+      })
+      expect(await listed()).toMatchObject([
+        {
+          tokenExpiresAt: plusSeconds(first.lastIssuedAt, seconds),
+          earlierTokensUntil: plusSeconds(first.lastIssuedAt, earlier),
+        },
+      ])
+    }
   })
 
   test('50 records of one connection at once are counted all', async () => {
     const given = connection()
     await Promise.all(Array.from({ length: 50 }, () => registry.record(given)))
     const { connections } = await registry.list({ selector: { user: given.user }, limit: 10 })
-    expect(connections).toEqual([{ ...given, count: 50 }])
+    expect(connections).toEqual([{ ...given, earlierTokensUntil: given.tokenExpiresAt, count: 50 }])
   })
 
   test('every part of a selector must fit', async () => {
@@ -278,6 +307,30 @@ describe.skipIf(ground.platform === undefined)('Ledger, the Durable Object', () 
     expect(await registry.list({ selector: { user: given.user }, limit: 10 })).toMatchObject({ connections: [given] })
     expect(await registry.reserve(place, 2)).toEqual({ allowed: true, used: 2 })
     expect(await registry.reserve(place, 2)).toEqual({ allowed: false, used: 2 })
+  })
+
+  test('goes on with what its first version has stored', async () => {
+    const given = connection()
+    // Begins with the table of that version, in an object that has not been used.
+    const columns = `name TEXT PRIMARY KEY, idp TEXT NOT NULL, issuer TEXT NOT NULL, user TEXT NOT NULL, tenant TEXT,
+      client TEXT NOT NULL, resource TEXT NOT NULL, scopes TEXT NOT NULL, first_issued_at INTEGER NOT NULL,
+      last_issued_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, count INTEGER NOT NULL, id_jag_jti TEXT`
+    await platform.sqlInLedger(given.user, 'DROP TABLE connections')
+    await platform.sqlInLedger(given.user, `CREATE TABLE connections (${columns}) WITHOUT ROWID, STRICT`)
+    await platform.sqlInLedger(
+      given.user,
+      "INSERT INTO connections VALUES (?, 'acme', 'https://acme.example/t/1/', ?, 'tenant 1', 'web', 'orders', '[]', 1, 1, ?, 1, NULL)",
+      given.name,
+      given.user,
+      given.expiresAt,
+    )
+    await platform.evictLedger(given.user)
+    const listed = async () => (await registry.list({ selector: { user: given.user }, limit: 10 })).connections
+    expect(await listed()).toMatchObject([{ tokenExpiresAt: given.expiresAt, earlierTokensUntil: undefined, count: 1 }])
+    await registry.record(given)
+    expect(await listed()).toMatchObject([{ earlierTokensUntil: given.expiresAt, count: 2 }])
+    await platform.evictLedger(given.user)
+    expect(await listed()).toMatchObject([{ earlierTokensUntil: given.expiresAt, count: 2 }])
   })
 
   test('goes on cleaning up while something is left, and deletes from both tables', async () => {

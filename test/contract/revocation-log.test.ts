@@ -10,8 +10,9 @@ function freshId(): string {
   return crypto.randomUUID()
 }
 
-function cutoff(id: string, selector: RevocationSelector = { user: 'alice' }): Revocation {
-  return { kind: 'cutoff', id, selector, before: ground.epochMillis() }
+/** Of a user of its own unless told otherwise: cut-offs of one selector become one. */
+function cutoff(id: string, selector: RevocationSelector = { user: id }, before = ground.epochMillis()): Revocation {
+  return { kind: 'cutoff', id, selector, before }
 }
 
 function block(id: string, seconds?: number): Revocation {
@@ -32,7 +33,7 @@ async function find(id: string): Promise<Revocation | undefined> {
 describe('RevocationLog', () => {
   test('what was added is read at once, as it was given', async () => {
     const given: Revocation[] = [
-      cutoff(freshId(), { user: 'alice' }),
+      cutoff(freshId()),
       cutoff(freshId(), { idp: 'acme', user: 'zoë "☃"', client: 'web', resource: 'orders' }),
       cutoff(freshId(), { resource: '' }),
       block(freshId()),
@@ -131,6 +132,132 @@ describe('RevocationLog', () => {
     await revocationLog.add(cutoff(id), ground.epochMillis() - 1)
     expect(await find(id)).toBeUndefined()
   })
+})
+
+describe('cut-offs of one selector', () => {
+  const of = (selector: RevocationSelector, revocations: readonly Revocation[]) =>
+    revocations.filter((each) => JSON.stringify(each.selector) === JSON.stringify(selector))
+
+  test.each<[string, (user: string) => RevocationSelector]>([
+    ['a user', (user) => ({ user })],
+    ['everything', (user) => ({ idp: 'acme', user, client: 'web', resource: 'orders' })],
+    ['a client', (client) => ({ client })],
+  ])('that names %s are one: the one that reaches furthest, in whatever order they come', async (_what, selectorOf) => {
+    const selector = selectorOf(freshId())
+    const now = ground.epochMillis()
+    const [first, furthest] = [freshId(), freshId()]
+    await revocationLog.add(cutoff(first, selector, now - 3000), undefined)
+    await revocationLog.add(cutoff(furthest, selector, now), undefined)
+    await revocationLog.add(cutoff(freshId(), selector, now - 1000), undefined)
+    await revocationLog.add(cutoff(freshId(), selector, now), undefined)
+    const { revocations } = await readAll()
+    expect(of(selector, revocations)).toEqual([cutoff(furthest, selector, now)])
+    expect(await find(first)).toBeUndefined()
+  })
+
+  test('do not pile up, however many there are', async () => {
+    const selector = { idp: 'acme', user: freshId(), client: 'web', resource: 'orders' }
+    const now = ground.epochMillis()
+    const before = (await readAll()).revocations.length
+    for (let count = 0; count < 200; count++)
+      await revocationLog.add(cutoff(freshId(), selector, now + count), undefined)
+    const { revocations } = await readAll()
+    expect(revocations).toHaveLength(before + 1)
+    expect(of(selector, revocations)).toMatchObject([{ before: now + 199 }])
+  })
+
+  test('are told of only when more is dead than before', async () => {
+    const selector = { user: freshId() }
+    const now = ground.epochMillis()
+    await revocationLog.add(cutoff(freshId(), selector, now), now + 600_000)
+    const { version } = await readAll()
+    await revocationLog.add(cutoff(freshId(), selector, now - 5), now + 700_000)
+    expect(await revocationLog.read(version)).toBeUndefined()
+    await revocationLog.add(cutoff(freshId(), selector, now + 1), now + 600_000)
+    expect((await revocationLog.read(version))?.version).toBeGreaterThan(version)
+  })
+
+  test('stay for as long as any of them was to stay', async () => {
+    const now = ground.epochMillis()
+    const soon = now + 1500
+    const later = now + 600_000
+    const [grown, kept, lasting, short] = [freshId(), freshId(), freshId(), freshId()].map((user) => ({ user }))
+    for (const [selector, first, second] of [
+      [grown, soon, later],
+      [kept, later, soon],
+      [lasting, undefined, soon],
+      [short, soon, soon - 500],
+    ] as const) {
+      await revocationLog.add(cutoff(freshId(), selector, now), first)
+      // Both orders: the one that reaches less far, and the one that reaches further.
+      await revocationLog.add(cutoff(freshId(), selector, selector === lasting ? now + 1 : now - 1), second)
+    }
+    await ground.pass(2)
+    const { revocations } = await readAll()
+    const left = [grown, kept, lasting, short].map((selector) => of(selector ?? {}, revocations).length)
+    expect(left).toEqual([1, 1, 1, 0])
+  })
+
+  test('leave others alone: a part that is named is not a part that is left out', async () => {
+    const user = freshId()
+    const selectors = [
+      { user },
+      { idp: 'acme', user },
+      { user, client: 'web' },
+      { user, resource: 'orders' },
+      { client: user },
+    ]
+    const ids = selectors.map(() => freshId())
+    for (const [index, selector] of selectors.entries()) {
+      expect(await revocationLog.add(cutoff(ids[index] ?? '', selector), undefined)).toBe(true)
+    }
+    const found = (await readAll()).revocations.map(({ id }) => id)
+    expect(ids.filter((id) => !found.includes(id))).toEqual([])
+  })
+
+  test('do not touch a block of the same selector', async () => {
+    const [id, selector] = [freshId(), { client: freshId() }]
+    await revocationLog.add({ kind: 'block', id, selector, until: undefined }, undefined)
+    await revocationLog.add(cutoff(freshId(), selector), undefined)
+    await revocationLog.add(cutoff(freshId(), selector, ground.epochMillis() + 1), undefined)
+    expect(of(selector, (await readAll()).revocations)).toHaveLength(2)
+    expect(await revocationLog.lift(id)).toBe(true)
+  })
+
+  test('never fall victim to an id that is taken', async () => {
+    const [id, selector] = [freshId(), { user: freshId() }]
+    const now = ground.epochMillis()
+    await revocationLog.add(block(id), undefined)
+    const held = cutoff(freshId(), selector, now)
+    await revocationLog.add(held, undefined)
+    await revocationLog.add(cutoff(id, selector, now + 1), undefined)
+    expect(of(selector, (await readAll()).revocations)).toEqual([held])
+  })
+})
+
+describe('the room of a client', () => {
+  test('bounds how many cut-offs name it, and nothing is done beyond', async () => {
+    const client = freshId()
+    const add = (user: string, before = ground.epochMillis()) =>
+      revocationLog.add(cutoff(freshId(), { user, client }, before), undefined, 3)
+    const users = [freshId(), freshId(), freshId()]
+    for (const user of users) expect(await add(user)).toBe(true)
+    const { version } = await readAll()
+    expect(await add(freshId())).toBe(false)
+    expect(await revocationLog.read(version)).toBeUndefined()
+    // What takes the place of another one needs no room.
+    expect(await add(users[0] ?? '', ground.epochMillis() + 1)).toBe(true)
+    // Other clients, and whoever is not bound, have their own.
+    expect(await revocationLog.add(cutoff(freshId(), { client: freshId() }), undefined, 3)).toBe(true)
+    expect(await revocationLog.add(cutoff(freshId(), { user: freshId(), client }), undefined)).toBe(true)
+  })
+})
+
+test('a block may last ten years', async () => {
+  const id = freshId()
+  await revocationLog.add(block(id, 3_653 * 24 * 60 * 60), undefined)
+  expect(await find(id)).toMatchObject({ kind: 'block' })
+  expect(await revocationLog.lift(id)).toBe(true)
 })
 
 describe.skipIf(ground.platform === undefined)('RevocationBook, the Durable Object', () => {

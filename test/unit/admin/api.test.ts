@@ -73,18 +73,19 @@ describe('a write from a browser', () => {
     expect(await saying(await write({ 'content-encoding': 'gzip' }))).toContain('415 ADM109')
   })
 
-  test('is refused by every other method, and a GET changes nothing', async () => {
+  test('is refused by every other method, and told which there are; a GET changes nothing', async () => {
     const before = await world.log.read(undefined)
-    for (const [method, path] of [
-      ['GET', BLOCKS],
-      ['GET', `${BLOCKS}/x`],
-      ['PUT', REVOKE],
-      ['PATCH', REVOKE],
-      ['DELETE', REVOKE],
-      ['POST', LIST],
-      ['HEAD', LIST],
+    for (const [method, path, allowed] of [
+      ['GET', BLOCKS, 'POST'],
+      ['GET', `${BLOCKS}/x`, 'DELETE'],
+      ['PUT', REVOKE, 'GET, POST'],
+      ['PATCH', REVOKE, 'GET, POST'],
+      ['DELETE', REVOKE, 'GET, POST'],
+      ['POST', LIST, 'GET'],
+      ['HEAD', LIST, 'GET'],
     ] as const) {
-      expect((await world.ask(method, path, sue)).status).toBe(405)
+      const answer = await world.ask(method, path, sue)
+      expect([answer.status, answer.headers.get('allow')]).toEqual([405, allowed])
     }
     expect(await saying(await world.ask('GET', `${REVOKE}?user=ann`, sue))).toContain('400 ADM100')
     expect(await world.log.read(undefined)).toEqual(before)
@@ -138,6 +139,9 @@ describe('the body of a revocation', () => {
     ['an empty client', { client: '', user: 'ann' }, '400 ADM105: client does not name anything'],
     ['a star', { client: '*' }, '400 ADM105: client does not name anything'],
     ['a time in the future', { user: 'ann', before: '2100-01-01T00:00:00Z' }, '400 ADM106: before is not a time'],
+    ['a time of long ago', { user: 'ann', before: '0001-01-01T00:00:00Z' }, '400 ADM106: before is not a time'],
+    ['a time before 1970', { user: 'ann', before: '1969-12-31T23:59:59Z' }, '400 ADM106: before is not a time'],
+    ['a time eleven years ago', { user: 'ann', before: '2016-01-15T08:00:00Z' }, '400 ADM106: before is not a time'],
     ['a date', { user: 'ann', before: '2026-01-01' }, '400 ADM106: before is not a time'],
     ['a time without a zone', { user: 'ann', before: '2026-01-01T00:00:00' }, '400 ADM106: before is not a time'],
     ['the 30th of February', { user: 'ann', before: '2026-02-30T00:00:00Z' }, '400 ADM106: before is not a time'],
@@ -319,6 +323,8 @@ describe('a block', () => {
   })
 
   test.each([
+    ['a time that nobody will see', { user: 'ann', until: '9999-12-31T23:59:59Z' }, '400 ADM106: until is not a time'],
+    ['a time in eleven years', { user: 'ann', until: '2038-01-15T08:00:00Z' }, '400 ADM106: until is not a time'],
     ['a time that is over', { user: 'ann', until: '2027-01-15T08:00:00Z' }, '400 ADM106: until is not a time'],
     ['no selector', { until: '2100-01-01T00:00:00Z' }, '400 ADM107'],
     ['a member of a revocation', { user: 'ann', dry_run: true }, '400 ADM100: the request is malformed at dry_run'],

@@ -219,6 +219,69 @@ describe('a receipt', () => {
     })
   })
 
+  test('names the end that the server has told, where what is kept of the token ends sooner', async () => {
+    const world = await createWorld()
+    world.answers.set(`${NOTES_AS}/token`, () =>
+      Response.json({ access_token: 'opaque', token_type: 'Bearer', expires_in: 36_000 }),
+    )
+    await world.use('ann', 'notes')
+    const expected = {
+      connections: [{ expires_at: '2027-01-15T09:00:00.000Z', token_expires_at: '2027-01-15T18:00:00.000Z' }],
+    }
+    expect((await revoke(world, { user: 'ann', dry_run: true })).receipt).toMatchObject(expected)
+    expect((await revoke(world, { user: 'ann' })).receipt).toMatchObject(expected)
+  })
+
+  test('names until when a token may live that was replaced ahead of its time, and only while it may', async () => {
+    const world = await createWorld({ maxStaleness: '0s' })
+    const token = await world.idToken('ann')
+    await world.use('ann', 'tasks', token)
+    // Fifteen minutes less the margin and the minute of refreshing ahead: this request brings the next token.
+    world.clock.advance(815)
+    await world.use('ann', 'tasks', token)
+    world.clock.advance(60)
+    const { receipt } = await revoke(world, { user: 'ann', resource: 'tasks' })
+    expect(receipt).toMatchObject({
+      connections: [
+        {
+          count: 2,
+          token_expires_at: '2027-01-15T08:28:35.000Z',
+          earlier_tokens_expire_at: '2027-01-15T08:15:00.000Z',
+          authorization_server: 'revoked',
+        },
+      ],
+    })
+    expect(world.revokedTokens()).toEqual(['access-token-2'])
+    world.clock.advance(1)
+    await world.use('ann', 'tasks', token)
+    world.clock.advance(14 * 60)
+    await world.use('ann', 'tasks', token)
+    world.clock.advance(120)
+    // Replaced as well, but over by now.
+    const late = (await revoke(world, { user: 'ann' })).receipt
+    expect(late).toMatchObject({ connections: [{ count: 4, authorization_server: 'revoked' }] })
+    expect(JSON.stringify(late)).not.toContain('earlier_tokens_expire_at')
+  })
+
+  test('lists what has ended here while its token lives on, until it was cut off', async () => {
+    const world = await createWorld()
+    world.answers.set(`${NOTES_AS}/token`, () =>
+      Response.json({ access_token: 'opaque', token_type: 'Bearer', expires_in: 36_000 }),
+    )
+    await world.use('ann', 'notes')
+    world.clock.advance(3601)
+    const lost = { resource: 'notes', token_expires_at: '2027-01-15T18:00:00.000Z' }
+    const dry = (await revoke(world, { user: 'ann', dry_run: true })).receipt
+    expect(dry).toMatchObject({ connections: [lost], counts: { connections: 0 } })
+    const { receipt } = await revoke(world, { user: 'ann' })
+    expect(receipt).toMatchObject({
+      connections: [{ ...lost, authorization_server: 'not_held' }],
+      counts: { connections: 0, not_held: 1 },
+    })
+    world.clock.advance(1)
+    expect((await revoke(world, { user: 'ann' })).receipt).toMatchObject({ connections: [] })
+  })
+
   test('has nothing of what had expired, nor of what had been obtained later', async () => {
     const world = await createWorld()
     await world.use('ann')

@@ -138,11 +138,16 @@ describe('connections', () => {
 
 describe('revoke', () => {
   const live = { ...CONNECTION, token_expires_at: '2026-11-22T10:10:00.000Z' }
-  const dryOr = (connections: readonly object[], done: object) => (request: Seen) => {
-    const { body } = request
-    const dry = typeof body === 'object' && body !== null && 'dry_run' in body
-    return { status: 200, body: dry ? receipt(connections, { id: undefined, dry_run: true }) : done }
-  }
+  const dryOr =
+    (connections: readonly object[], done: object, alive = connections.length) =>
+    (request: Seen) => {
+      const { body } = request
+      const dry = typeof body === 'object' && body !== null && 'dry_run' in body
+      return {
+        status: 200,
+        body: dry ? receipt(connections, { id: undefined, dry_run: true, counts: { connections: alive } }) : done,
+      }
+    }
 
   test('shows what it would hit, and does nothing, where that is more than one connection', async () => {
     answers = dryOr([live, { ...live, resource: 'notes' }], {})
@@ -189,6 +194,18 @@ describe('revoke', () => {
       'could not be told; run this again to try once more; whoever has the token may use it until 2026',
     )
     expect(seen.map(({ body }) => body)).toEqual([{ client: 'people' }])
+  })
+
+  test('says until when tokens may live that it had before, and does not count what has ended here already', async () => {
+    const lost = { ...live, resource: 'notes', authorization_server: 'not_held' }
+    const hit = { ...live, authorization_server: 'revoked', earlier_tokens_expire_at: '2026-11-22T10:05:00.000Z' }
+    answers = dryOr([live, lost], receipt([hit, lost], { counts: { connections: 1, revoked: 1, not_held: 1 } }), 1)
+    const { code, out } = await jagway(['revoke', '--user', 'ann'])
+    expect([code, seen.length]).toEqual([0, 2])
+    expect(out).toContain(
+      'token revoked at its authorization server; tokens it had before may live until 2026-11-22T10:05:00.000Z\n',
+    )
+    expect(out).toContain('no token is held here any more; whoever has the token may use it until 2026')
   })
 
   test.each([

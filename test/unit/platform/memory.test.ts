@@ -144,6 +144,8 @@ describe('createMemoryRegistry()', () => {
     firstIssuedAt: numericDate(1),
     lastIssuedAt: numericDate(1),
     expiresAt: numericDate(1_900_000_000),
+    tokenExpiresAt: numericDate(1_900_000_000),
+    earlierTokensUntil: undefined,
     count: 1,
     idJagJti: undefined,
   }

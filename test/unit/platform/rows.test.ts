@@ -64,7 +64,23 @@ describe('toRevocation()', () => {
 })
 
 describe('toConnection()', () => {
-  const row: Row = ['n', 'acme', 'https://acme.example', 'alice', 't', 'web', 'orders', '["a","b"]', 1, 2, 3, 4, 'j']
+  const row: Row = [
+    'n',
+    'acme',
+    'https://acme.example',
+    'alice',
+    't',
+    'web',
+    'orders',
+    '["a","b"]',
+    1,
+    2,
+    3,
+    4,
+    'j',
+    5,
+    6,
+  ]
 
   test('reads a row', () => {
     expect(toConnection(row)).toStrictEqual({
@@ -79,17 +95,25 @@ describe('toConnection()', () => {
       firstIssuedAt: 1,
       lastIssuedAt: 2,
       expiresAt: 3,
+      tokenExpiresAt: 5,
+      earlierTokensUntil: 6,
       count: 4,
       idJagJti: 'j',
     })
     expect(toConnection(row.with(4, null).with(12, null))).toMatchObject({ tenant: undefined, idJagJti: undefined })
   })
 
+  test('reads what an earlier version has stored, and what an object of it sends', () => {
+    const bare = { tokenExpiresAt: 3, earlierTokensUntil: undefined }
+    expect(toConnection([...row.slice(0, 13), null, null])).toMatchObject(bare)
+    expect(toConnection(row.slice(0, 13))).toMatchObject(bare)
+  })
+
   test('throws for every cell of another type', () => {
-    const nullable = new Set([4, 12])
-    const numbers = new Set([8, 9, 10, 11])
+    const nullable = new Set([4, 12, 13, 14])
+    const numbers = new Set([8, 9, 10, 11, 13, 14])
     for (let index = 0; index < row.length; index++) {
-      const wrong = numbers.has(index) ? ['x', null, Number.NaN, -1] : [7, ...(nullable.has(index) ? [] : [null])]
+      const wrong = [...(numbers.has(index) ? ['x', Number.NaN, -1] : [7]), ...(nullable.has(index) ? [] : [null])]
       for (const cell of wrong) expect(() => toConnection(row.with(index, cell))).toThrow('cannot read')
     }
   })
