@@ -14,6 +14,7 @@ const FLOORS: readonly (readonly string[])[] = [
   [
     'model.ts',
     'quirks.ts',
+    'connection.ts',
     'audit-event.ts',
     'ports.ts',
     'refusal.ts',

@@ -1,5 +1,6 @@
 // The record of one decision, as auditors read it. Types only, and none of them can hold a secret.
-import type { AdminCaller, CredentialOrigin, RevocationSelector } from './model.ts'
+import type { RevocationSelector } from './connection.ts'
+import type { AdminCaller, CredentialOrigin } from './model.ts'
 
 /**
  * One decision, for the auditor (schema version 1). Made of names, identifiers and numbers: no member can hold a secret.

@@ -3,7 +3,8 @@
 import type { NumericDate } from './lib/numeric-date.ts'
 import type { Secret } from './lib/secret.ts'
 import type { AuditEvent } from './audit-event.ts'
-import type { AuthorizationDetails, Connection, Issuer, Revocation, RevocationSelector, SecretName } from './model.ts'
+import type { Connection, Revocation, RevocationSelector } from './connection.ts'
+import type { AuthorizationDetails, Issuer, SecretName } from './model.ts'
 import type { Refusal } from './refusal.ts'
 
 /** The wall clock, and a steady one for durations. */

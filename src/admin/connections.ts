@@ -1,6 +1,6 @@
 // Connections as administrators see them: who has obtained tokens for what, and whether they still lead anywhere.
 import type { NumericDate } from '../lib/numeric-date.ts'
-import type { Connection } from '../model.ts'
+import type { Connection } from '../connection.ts'
 import type { RevocationSnapshot } from '../revocation/revocation.ts'
 import { toTime } from './input.ts'
 

@@ -7,7 +7,7 @@ import { parseDateTime } from '../lib/date-time.ts'
 import { readLimited } from '../lib/limited-body.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { parseJsonObject, type JsonObject } from '../lib/strict-json.ts'
-import type { RevocationSelector } from '../model.ts'
+import type { RevocationSelector } from '../connection.ts'
 import { decode } from '../oauth/form.ts'
 import type { Refusal, RefusalCode } from '../refusal.ts'
 

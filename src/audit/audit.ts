@@ -1,13 +1,13 @@
 // One event per decision. The doors note facts while they work; nothing on the request path reads them back. What can be
 // noted are proofs, names and numbers: there is no field a token or a secret would fit into.
 import type { AdminRecord, AuditEvent, AuditEventName } from '../audit-event.ts'
+import type { RevocationSelector } from '../connection.ts'
 import type {
   AdminCaller,
   AuthenticatedClient,
   CredentialOrigin,
   Permit,
   Resource,
-  RevocationSelector,
   ScopeToken,
   VerifiedAssertion,
 } from '../model.ts'

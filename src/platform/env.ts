@@ -1,5 +1,5 @@
 // What the platform hands the Worker at start: the bindings of wrangler.toml, and the secrets the configuration names.
-import type { Connection, Revocation } from '../model.ts'
+import type { Connection, Revocation } from '../connection.ts'
 import type { ConnectionFilter, Landing, QuotaKey, TokenJob } from '../ports.ts'
 import type { Row } from './rows.ts'
 

@@ -2,7 +2,7 @@
 // month. All that is about one user stands in one shard, so that a limit is counted in one place and nothing slips past it.
 import { DurableObject } from 'cloudflare:workers'
 import { numericDate } from '../lib/numeric-date.ts'
-import type { Connection, RevocationSelector } from '../model.ts'
+import type { Connection, RevocationSelector } from '../connection.ts'
 import type { ConnectionFilter, QuotaKey } from '../ports.ts'
 import type { Env, LedgerMethods } from './env.ts'
 import { oldestExpiry, oldestMonth } from './registry-rules.ts'

@@ -1,7 +1,7 @@
 // The registry in memory: the same answers as the ledgers of the real ground.
 import { encodeFields } from '../lib/digest.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
-import type { Connection, RevocationSelector } from '../model.ts'
+import type { Connection, RevocationSelector } from '../connection.ts'
 import type { Clock, QuotaKey, Registry } from '../ports.ts'
 import { injected, type Fault } from './faults.ts'
 import { oldestExpiry, oldestMonth, toPage } from './registry-rules.ts'

@@ -1,5 +1,5 @@
 // The revocation log in memory: the same answers as the book of the real ground.
-import type { Revocation } from '../model.ts'
+import type { Revocation } from '../connection.ts'
 import type { Clock, RevocationLog } from '../ports.ts'
 import { injected, type Fault } from './faults.ts'
 

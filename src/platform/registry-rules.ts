@@ -1,7 +1,7 @@
 // What every registry agrees on, whatever it keeps its rows in: how long it remembers, and the order of a list. It is a
 // record of people's use of things: what nobody will ask about is deleted.
 import { plusSeconds, type NumericDate } from '../lib/numeric-date.ts'
-import type { Connection } from '../model.ts'
+import type { Connection } from '../connection.ts'
 
 const CONNECTION_RETENTION_DAYS = 90
 const QUOTA_RETENTION_MONTHS = 13

@@ -2,7 +2,7 @@
 // whether anything has changed, and one place is what makes the answer true everywhere at once. KV could say "nothing" for
 // a minute after a revocation.
 import { DurableObject } from 'cloudflare:workers'
-import type { Revocation } from '../model.ts'
+import type { Revocation } from '../connection.ts'
 import type { Env, RevocationBookMethods } from './env.ts'
 import { REVOCATION_COLUMNS, type Row } from './rows.ts'
 

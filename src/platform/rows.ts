@@ -1,7 +1,8 @@
 // What the objects with tables send: rows as they are stored, as plain lists. They are read here, where the answer arrives,
 // and as strictly as anything foreign: another version of this program may have written them, or may have sent them.
 import { numericDate, type NumericDate } from '../lib/numeric-date.ts'
-import type { Connection, Issuer, Revocation, RevocationSelector } from '../model.ts'
+import type { Connection, Revocation, RevocationSelector } from '../connection.ts'
+import type { Issuer } from '../model.ts'
 
 /** A row in the order of the columns that were asked for. */
 export type Row = readonly (string | number | null)[]

@@ -1,5 +1,5 @@
 // What is revoked, as one isolate knows it: an immutable set of cut-offs and blocks, made for fast questions.
-import type { Revocation, RevocationSelector } from '../model.ts'
+import type { Revocation, RevocationSelector } from '../connection.ts'
 
 /** Whom and what a question is about. */
 export interface RevocationSubject {

@@ -3,7 +3,7 @@ import { createGround } from '#ground'
 import { describe, expect, test } from 'vitest'
 import { sha256 } from '../../src/lib/digest.ts'
 import { numericDate } from '../../src/lib/numeric-date.ts'
-import type { Connection, Revocation } from '../../src/model.ts'
+import type { Connection, Revocation } from '../../src/connection.ts'
 import { issuer } from './scripted-work.ts'
 
 const ground = createGround()

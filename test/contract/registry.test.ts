@@ -2,7 +2,7 @@
 import { createGround } from '#ground'
 import { describe, expect, test } from 'vitest'
 import { numericDate, plusSeconds } from '../../src/lib/numeric-date.ts'
-import type { Connection } from '../../src/model.ts'
+import type { Connection } from '../../src/connection.ts'
 import type { QuotaKey } from '../../src/ports.ts'
 import { issuer } from './scripted-work.ts'
 

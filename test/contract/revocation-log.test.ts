@@ -1,7 +1,7 @@
 // The contract of RevocationLog, on both grounds. All tests share one log, as a deployment does: each looks at its own ids.
 import { createGround } from '#ground'
 import { describe, expect, test } from 'vitest'
-import type { Revocation, RevocationSelector } from '../../src/model.ts'
+import type { Revocation, RevocationSelector } from '../../src/connection.ts'
 
 const ground = createGround()
 const { revocationLog } = ground

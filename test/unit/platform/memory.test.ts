@@ -11,7 +11,7 @@ import {
   createMemorySingleFlight,
   createRecordingSink,
 } from '../../../src/platform/memory.ts'
-import type { Connection, Revocation } from '../../../src/model.ts'
+import type { Connection, Revocation } from '../../../src/connection.ts'
 import { createJob, issuer } from '../../contract/scripted-work.ts'
 
 describe('createManualClock()', () => {

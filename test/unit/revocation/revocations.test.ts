@@ -1,6 +1,6 @@
 // How old the knowledge of what is revoked may be: a bound that no failure of the log can stretch.
 import { describe, expect, test } from 'vitest'
-import type { Revocation } from '../../../src/model.ts'
+import type { Revocation } from '../../../src/connection.ts'
 import { createManualClock, createMemoryRevocationLog } from '../../../src/platform/memory.ts'
 import type { RevocationLog } from '../../../src/ports.ts'
 import { createRevocations, type Revocations } from '../../../src/revocation/revocation.ts'

@@ -1,7 +1,7 @@
 // What is revoked for whom: every combination of a selector against every subject it could be mistaken for.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Revocation, RevocationSelector } from '../../../src/model.ts'
+import type { Revocation, RevocationSelector } from '../../../src/connection.ts'
 import { createSnapshot, matches } from '../../../src/revocation/snapshot.ts'
 import type { RevocationSubject, Standing } from '../../../src/revocation/revocation.ts'
 

@@ -1,7 +1,7 @@
 // What a revocation does to tokens that are kept, on their way, or in somebody's hand: at both doors, in every isolate,
 // whatever memory and KV still hold.
 import { describe, expect, test } from 'vitest'
-import type { RevocationSelector } from '../../../src/model.ts'
+import type { RevocationSelector } from '../../../src/connection.ts'
 import { withReuse } from '../credentials/acquire-world.ts'
 import { askEdge, blockOut, broker, cutOff, edge, gate, outcomeOf, sentTokens } from '../support/outcomes.ts'
 import { createWorld, json, type World } from '../support/world.ts'

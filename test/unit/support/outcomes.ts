@@ -1,5 +1,5 @@
 // What tests of tokens' lives share: an administrator's hand on the revocation log, and both doors asked as a caller would.
-import type { RevocationSelector } from '../../../src/model.ts'
+import type { RevocationSelector } from '../../../src/connection.ts'
 import { TOKEN_TYPE } from '../../../src/oauth/vocabulary.ts'
 import type { Claims } from '../../support/keys.ts'
 import { NAMES, SECRETS, type Isolate, type World } from './world.ts'
