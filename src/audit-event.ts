@@ -1,6 +1,6 @@
 // The record of one decision, as auditors read it. Types only, and none of them can hold a secret.
 import type { RevocationSelector } from './connection.ts'
-import type { AdminCaller, CredentialOrigin } from './model.ts'
+import type { ActingParty, AdminCaller, CredentialOrigin } from './model.ts'
 
 /**
  * One decision, for the auditor (schema version 1). Made of names, identifiers and numbers: no member can hold a secret.
@@ -22,6 +22,11 @@ export interface AuditEvent {
   readonly user?: { readonly issuer: string; readonly sub: string; readonly tenant?: string }
   /** `dpop_jkt`: the thumbprint of the key whose possession it has proven. */
   readonly client?: { readonly id: string; readonly auth: string; readonly dpop_jkt?: string }
+  /**
+   * Who acts for the user: the type of the actor token that the caller has presented, and what the ID-JAG behind the
+   * credential says (`act`, outermost first, at most four).
+   */
+  readonly actor?: { readonly token_type?: string; readonly chain?: readonly ActingParty[] }
   readonly resource?: { readonly id: string; readonly kind: string; readonly aud: string }
   readonly scopes?: { readonly asked: readonly string[]; readonly granted?: readonly string[] }
   /** `shadow`: the rules with the effect shadow-deny that would have denied this, or some of its scopes. */

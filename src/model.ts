@@ -271,6 +271,20 @@ export declare class VerifiedAssertion {
   readonly token: Secret
 }
 
+/** Who acts for the user (RFC 8693 section 2.1), as the caller has presented it. Only the identity provider can judge it. */
+export interface Actor {
+  readonly token: Secret
+  readonly type: string
+  /** SHA-256 of both, whole: nothing inside that nobody has verified may choose what is cached for whom. */
+  readonly digest: string
+}
+
+/** One party of an `act` claim (RFC 8693 section 4.1), for the record alone. */
+export interface ActingParty {
+  readonly sub: string
+  readonly iss?: string
+}
+
 /** What is asked for beyond scopes (RFC 9396): one canonical JSON text, and the types in it, sorted. */
 export interface AuthorizationDetails {
   readonly json: string
@@ -285,6 +299,7 @@ export declare class Permit {
   readonly resource: Resource
   readonly scopes: readonly ScopeToken[]
   readonly details: AuthorizationDetails | undefined
+  readonly actor: Actor | undefined
   /** The id of the rule that allowed it. */
   readonly rule: string
   /** The ids of shadow rules that would have denied it, or some of its scopes. */
@@ -321,6 +336,7 @@ export type Action =
       readonly kind: 'token'
       readonly scopes: readonly ScopeToken[] | undefined
       readonly details?: AuthorizationDetails | undefined
+      readonly actor?: Actor | undefined
     }
 
 /** What opens the resource: an access token of its own authorization server. */

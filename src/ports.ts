@@ -46,6 +46,7 @@ export interface TokenJob {
   readonly caller: string
   readonly scopes: readonly string[]
   readonly details: AuthorizationDetails | undefined
+  readonly actor: { readonly token: string; readonly type: string } | undefined
   readonly subjectToken: string
   /** What the configuration says of where the token comes from; a flight with another configuration must not answer. */
   readonly place: string

@@ -4,8 +4,8 @@ import type { CatalogueRow } from './refusal-kind.ts'
 export const REFUSED_BEHIND = {
   IDP101: {
     kind: 'login_refused',
-    says: 'the identity provider refused the ID token',
-    fix: 'Sign in again and use the new ID token.',
+    says: 'the identity provider refused the subject token',
+    fix: 'Sign in again and use the new token; an actor token that was sent must be good as well.',
   },
   IDP102: {
     kind: 'access_refused',

@@ -58,7 +58,7 @@ export const CATALOGUE = {
   CLI111: {
     kind: 'bad_request',
     says: 'actor tokens are not accepted here',
-    fix: 'Leave actor_token and actor_token_type out.',
+    fix: 'Leave actor_token and actor_token_type out, or let an administrator set the quirk actor_token of the identity provider to caller.',
   },
   CLI112: {
     kind: 'bad_request',

@@ -3,6 +3,7 @@
 import type { AdminRecord, AuditEvent, AuditEventName } from '../audit-event.ts'
 import type { RevocationSelector } from '../connection.ts'
 import type {
+  ActingParty,
   AdminCaller,
   AuthenticatedClient,
   CredentialOrigin,
@@ -28,9 +29,12 @@ export interface Facts {
   resource?: Resource
   asked?: readonly ScopeToken[]
   permit?: Permit
+  /** The type of the actor token that was presented. */
+  actorType?: string
   credential?: {
     readonly origin: CredentialOrigin
     readonly idJagJti: string | undefined
+    readonly actors: readonly ActingParty[]
     readonly expiresAt: NumericDate
     readonly scopes: readonly ScopeToken[]
     readonly ms: LegTimes
@@ -88,6 +92,7 @@ function about(facts: Facts, refusal: Refusal | undefined): Partial<AuditEvent> 
   return {
     ...(assertion === undefined ? {} : { user: userOf(assertion) }),
     ...(client === undefined ? {} : { client: clientOf(client) }),
+    ...actorOf(facts),
     ...(resource === undefined
       ? {}
       : { resource: { id: resource.name, kind: resource.kind, aud: resource.authorizationServer.issuer } }),
@@ -111,6 +116,14 @@ function allowance({ rule, shadow }: Permit): NonNullable<AuditEvent['policy']> 
   return { effect: 'allow', rule, ...(shadow.length === 0 ? {} : { shadow }) }
 }
 
+function actorOf({ actorType, credential }: Facts): Partial<AuditEvent> {
+  const chain = credential?.actors ?? []
+  if (actorType === undefined && chain.length === 0) return {}
+  return {
+    actor: { ...(actorType === undefined ? {} : { token_type: actorType }), ...(chain.length > 0 && { chain }) },
+  }
+}
+
 function denial(refusal: Refusal | undefined): Partial<AuditEvent> {
   if (refusal === undefined || !refusal.code.startsWith('POL')) return {}
   return { policy: { effect: 'deny', ...(refusal.name === undefined ? {} : { rule: refusal.name }) } }
@@ -128,7 +141,7 @@ function credentialOf({ credential }: Facts, now: NumericDate): Partial<AuditEve
 
 function recordOf({ caller, selector, id, before, until, dryRun, counts }: NonNullable<Facts['admin']>): AdminRecord {
   return {
-    ...(caller === undefined ? {} : { actor: actorOf(caller) }),
+    ...(caller === undefined ? {} : { actor: administratorOf(caller) }),
     ...(selector === undefined ? {} : { selector }),
     ...(id === undefined ? {} : { id }),
     ...(before === undefined ? {} : { before }),
@@ -138,7 +151,7 @@ function recordOf({ caller, selector, id, before, until, dryRun, counts }: NonNu
   }
 }
 
-function actorOf({ via, issuer, subject }: AdminCaller): NonNullable<AdminRecord['actor']> {
+function administratorOf({ via, issuer, subject }: AdminCaller): NonNullable<AdminRecord['actor']> {
   return via === 'access' ? { via, issuer, email: subject } : { via, issuer, sub: subject }
 }
 

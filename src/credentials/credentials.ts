@@ -3,7 +3,7 @@
 import { BoundedMap } from '../lib/bounded-map.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
-import type { Credential, CredentialOrigin, Permit } from '../model.ts'
+import type { ActingParty, Credential, CredentialOrigin, Permit } from '../model.ts'
 import type { Background, Clock, LegTimes, QuotaUse, SingleFlight, TokenJob, TokenStore } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
 import { decodeEntry, toCredential, type Entry } from './entry.ts'
@@ -26,8 +26,9 @@ export interface Acquired {
   readonly origin: CredentialOrigin
   /** In milliseconds since the epoch, as `Permit.tokensUntil`: one that has moved on past it makes the credential worthless. */
   readonly obtainedAt: number
-  /** Of the ID-JAG that was obtained for it. */
+  /** Of the ID-JAG that was obtained for it, and who acts for the user by it. */
   readonly idJagJti: string | undefined
+  readonly actors: readonly ActingParty[]
   readonly ms: LegTimes
   /** Only where an ID-JAG was obtained for this request. */
   readonly quota: QuotaUse | undefined
@@ -112,7 +113,7 @@ class TokenCache implements Credentials {
 
   async #fly(permit: Permit, parts: NameParts, need: Need): Promise<Result<Acquired, Refusal>> {
     const [name] = await this.#ring.names(parts)
-    const { assertion, resource, scopes, details } = permit
+    const { assertion, resource, scopes, details, actor } = permit
     const { identity } = parts
     const job: TokenJob = {
       name,
@@ -122,6 +123,7 @@ class TokenCache implements Credentials {
       caller: assertion.caller.name,
       scopes,
       details,
+      actor: actor && { token: actor.token.reveal(), type: actor.type },
       subjectToken: assertion.token.reveal(),
       identity,
       place: placeOf(permit),
@@ -166,6 +168,7 @@ class TokenCache implements Credentials {
 }
 
 function acquired(entry: Entry, { resource }: Permit, origin: CredentialOrigin): Acquired {
-  const { jti: idJagJti, obtainedAt } = entry
-  return { credential: toCredential(entry, resource.name), origin, obtainedAt, idJagJti, ms: {}, quota: undefined }
+  const { jti: idJagJti, actors, obtainedAt } = entry
+  const credential = toCredential(entry, resource.name)
+  return { credential, origin, obtainedAt, idJagJti, actors, ms: {}, quota: undefined }
 }

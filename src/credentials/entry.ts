@@ -3,7 +3,7 @@ import * as v from 'valibot'
 import { fromUtf8, toUtf8 } from '../lib/bytes.ts'
 import { numericDate, plusSeconds, type NumericDate } from '../lib/numeric-date.ts'
 import { Secret } from '../lib/secret.ts'
-import type { AuthorizationDetails, Credential, ScopeToken } from '../model.ts'
+import type { ActingParty, AuthorizationDetails, Credential, ScopeToken } from '../model.ts'
 import { isAccessToken, isScopeToken } from '../oauth/vocabulary.ts'
 
 export interface Entry {
@@ -24,6 +24,8 @@ export interface Entry {
   /** From here on a new token is fetched in the background. */
   readonly refreshAt: NumericDate
   readonly jti: string | undefined
+  /** Who acts for the user by the ID-JAG; for the record. */
+  readonly actors: readonly ActingParty[]
   /** Kept only where the RAS lets an ID-JAG be redeemed again. */
   readonly idJag:
     | {
@@ -87,6 +89,7 @@ const storedEntry = v.strictObject({
   usable_until: date,
   refresh_at: date,
   jti: v.optional(v.string()),
+  actors: v.array(v.strictObject({ sub: v.string(), iss: v.exactOptional(v.string()) })),
   id_jag: v.optional(v.strictObject({ token, expires_at: date, scopes, details })),
 })
 
@@ -106,6 +109,7 @@ export function encodeEntry(entry: Entry): Uint8Array<ArrayBuffer> {
       usable_until: entry.usableUntil,
       refresh_at: entry.refreshAt,
       jti: entry.jti,
+      actors: entry.actors,
       id_jag: entry.idJag && {
         token: entry.idJag.token.reveal(),
         expires_at: entry.idJag.expiresAt,
@@ -134,6 +138,7 @@ export function decodeEntry(bytes: Uint8Array): Entry | undefined {
     usableUntil: output.usable_until,
     refreshAt: output.refresh_at,
     jti: output.jti,
+    actors: output.actors,
     idJag: output.id_jag && {
       token: output.id_jag.token,
       expiresAt: output.id_jag.expires_at,

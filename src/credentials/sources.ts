@@ -220,6 +220,7 @@ async function obtainIdJag(task: Task, tools: Tools, ms: Times): Promise<Result<
       sendResource: idp.quirks.sendResource,
       scopes: task.scopes,
       details: job.details,
+      actor: job.actor && { token: new Secret(job.actor.token), type: job.actor.type },
       now: tools.clock.now(),
     })
   const idJag = await timed(tools.clock, ms, 'exchange', exchange)
@@ -288,7 +289,7 @@ async function reusableIdJag(
   const entry = plain && decodeEntry(plain)
   if (entry?.idJag === undefined || entry.identity !== job.identity) return undefined
   if (entry.idJag.expiresAt - ID_JAG_MARGIN_SECONDS <= clock.now()) return undefined
-  return { ...entry.idJag, jti: entry.jti }
+  return { ...entry.idJag, jti: entry.jti, actors: entry.actors }
 }
 
 async function keep(
@@ -308,6 +309,7 @@ async function keep(
     ...lifetimeOf(now, token.lifetimeSeconds, config.cache),
     obtainedAt,
     jti: idJag.jti,
+    actors: idJag.actors,
     idJag: reusable
       ? {
           token: idJag.token,

@@ -37,11 +37,12 @@ export function placeOf({ assertion, resource }: Permit): string {
 
 /** Injective: two permits give the same texts only if a token of the one is a token of the other. */
 export function nameParts(permit: Permit): NameParts {
-  const { assertion, resource, scopes, details, assurance } = permit
+  const { assertion, resource, scopes, details, actor, assurance } = permit
   const { issuer, tenant, subject } = assertion.principal
   const user = encodeFields([issuer, tenant, subject])
   const client = encodeFields([assertion.caller.name])
   const target = encodeFields([resource.name])
-  const identity = encodeFields([EPOCH, user, client, placeOf(permit), scopes, details?.json, assurance])
+  const more = [details?.json, actor?.digest, assurance]
+  const identity = encodeFields([EPOCH, user, client, placeOf(permit), scopes, ...more])
   return { user, client, resource: target, identity }
 }

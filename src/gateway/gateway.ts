@@ -294,6 +294,7 @@ function toAnswer(
   return ok(response)
 }
 
-function note(facts: Facts, { credential, origin, idJagJti, ms, quota }: Acquired): void {
-  facts.credential = { origin, idJagJti, ms, quota, expiresAt: credential.expiresAt, scopes: credential.scopes }
+function note(facts: Facts, { credential, origin, idJagJti, actors, ms, quota }: Acquired): void {
+  const { expiresAt, scopes } = credential
+  facts.credential = { origin, idJagJti, actors, ms, quota, expiresAt, scopes }
 }

@@ -2,9 +2,9 @@
 // look keeps a confused or hostile answer from travelling on (A-18, A-19, A-21, A-24), and finds the true scope.
 // Speaks draft-ietf-oauth-identity-assertion-authz-grant sections 3.1 and 4.3.4, with the proposals for its revision 05.
 import { err, ok, type Result } from '../lib/result.ts'
-import type { JsonObject } from '../lib/strict-json.ts'
+import { isObject, type JsonObject } from '../lib/strict-json.ts'
 import { numericDate, type NumericDate } from '../lib/numeric-date.ts'
-import type { AuthorizationDetails, ClientId, Issuer, ScopeToken } from '../model.ts'
+import type { ActingParty, AuthorizationDetails, ClientId, Issuer, ScopeToken } from '../model.ts'
 import { parseGrantedDetails } from './authorization-details.ts'
 import { decodeCompactJwt, isEncryptedJwt, jwtType } from './compact-jwt.ts'
 import { JWT_TYPE, parseScope } from './vocabulary.ts'
@@ -27,6 +27,7 @@ export interface IdJagFacts {
   readonly scopes: readonly ScopeToken[] | undefined
   /** Undefined: the claim is absent, or none were asked. */
   readonly details: AuthorizationDetails | undefined
+  readonly actors: readonly ActingParty[]
 }
 
 // It goes into audit events, the one text there that is not ours: short, and nothing but printable ASCII.
@@ -35,7 +36,9 @@ const JTI = /^[\x21-\x7E]{1,256}$/
 /** Answers what is in the ID-JAG, or what is wrong with it in our words. */
 export function inspectIdJag(token: string, expected: IdJagExpectations): Result<IdJagFacts, string> {
   // An encrypted ID-JAG is for its audience alone; nothing can be checked.
-  if (isEncryptedJwt(token)) return ok({ jti: undefined, expiresAt: undefined, scopes: undefined, details: undefined })
+  if (isEncryptedJwt(token)) {
+    return ok({ jti: undefined, expiresAt: undefined, scopes: undefined, details: undefined, actors: [] })
+  }
   const jwt = decodeCompactJwt(token)
   if (!jwt.ok) return err(`the ID-JAG is not a JWT: ${jwt.error}`)
   const { header, payload } = jwt.value
@@ -53,7 +56,12 @@ export function inspectIdJag(token: string, expected: IdJagExpectations): Result
     return err(`the ID-JAG's resource is not ${expected.resources[0]}`)
   const details = parseGrantedDetails(payload['authorization_details'], expected.details)
   if (!details.ok) return err(`the ID-JAG: ${details.error}`)
-  return scopesOf(payload, expected, { jti: jtiOf(payload), expiresAt: numericDate(exp), details: details.value })
+  return scopesOf(payload, expected, {
+    jti: jtiOf(payload),
+    expiresAt: numericDate(exp),
+    details: details.value,
+    actors: actorsOf(payload),
+  })
 }
 
 function scopesOf(
@@ -69,6 +77,21 @@ function scopesOf(
   if (expected.scopes.length > 0 && scopes.value.some((scope) => !expected.scopes.includes(scope)))
     return err('the ID-JAG has more scope than was asked')
   return ok({ ...facts, scopes: scopes.value })
+}
+
+// For audit events as well, so again short and without controls. Deeper chains are cut off there, nowhere else.
+const PARTY = /^[^\p{C}]{1,255}$/u
+const MAX_ACTORS = 4
+
+/** RFC 8693 section 4.1, outermost first. Some servers leave `iss` out. */
+function actorsOf(payload: JsonObject): readonly ActingParty[] {
+  const actors: ActingParty[] = []
+  for (let act = payload['act']; isObject(act) && actors.length < MAX_ACTORS; act = act['act']) {
+    const { sub, iss } = act
+    if (typeof sub !== 'string' || !PARTY.test(sub)) break
+    actors.push(typeof iss === 'string' && PARTY.test(iss) ? { sub, iss } : { sub })
+  }
+  return actors
 }
 
 function jtiOf(payload: JsonObject): string | undefined {

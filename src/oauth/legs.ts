@@ -6,7 +6,7 @@ import { err, ok, type Result } from '../lib/result.ts'
 import { plusSeconds, type NumericDate } from '../lib/numeric-date.ts'
 import { Secret } from '../lib/secret.ts'
 import type { JsonObject } from '../lib/strict-json.ts'
-import type { AuthorizationDetails, ClientId, Issuer, ScopeToken } from '../model.ts'
+import type { ActingParty, Actor, AuthorizationDetails, ClientId, Issuer, ScopeToken } from '../model.ts'
 import type { Fetch } from '../ports.ts'
 import type { IdpQuirks, RasQuirks } from '../quirks.ts'
 import type { Refusal, RefusalCode } from '../refusal.ts'
@@ -32,6 +32,8 @@ export interface IdJag {
   readonly scopes: readonly ScopeToken[]
   /** What was granted; undefined: none were asked. */
   readonly details: AuthorizationDetails | undefined
+  /** Who acts for the user, as far as it can be read; the one who presents it first. */
+  readonly actors: readonly ActingParty[]
 }
 
 export interface AccessToken {
@@ -56,6 +58,7 @@ export interface ExchangeRequest {
   readonly sendResource: boolean
   readonly scopes: readonly ScopeToken[]
   readonly details: AuthorizationDetails | undefined
+  readonly actor: Pick<Actor, 'token' | 'type'> | undefined
   readonly now: NumericDate
 }
 
@@ -84,6 +87,10 @@ export async function exchangeForIdJag(fetch: Fetch, request: ExchangeRequest): 
   })
   if (request.scopes.length > 0) parameters.set('scope', request.scopes.join(' '))
   if (request.details !== undefined) parameters.set('authorization_details', request.details.json)
+  if (request.actor !== undefined) {
+    parameters.set('actor_token', request.actor.token.reveal())
+    parameters.set('actor_token_type', request.actor.type)
+  }
   const answer = await ask(fetch, request.idp, GRANT_TYPE.tokenExchange, parameters)
   if (!answer.ok) return err(toRefusal(answer.error, IDP_PROBLEMS))
   const refused = refusalOf(answer.value, IDP_ERRORS)
@@ -137,6 +144,7 @@ function judgeIdJag(body: JsonObject, request: ExchangeRequest): Result<IdJag, s
     expiresAt,
     scopes,
     details: facts.value.details ?? details.value ?? request.details,
+    actors: facts.value.actors,
   })
 }
 

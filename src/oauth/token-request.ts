@@ -5,7 +5,7 @@ import type { AuthorizationDetails, ScopeToken } from '../model.ts'
 import type { Refusal } from '../refusal.ts'
 import { parseAuthorizationDetails } from './authorization-details.ts'
 import type { Form } from './form.ts'
-import { GRANT_TYPE, parseScope, TOKEN_TYPE } from './vocabulary.ts'
+import { GRANT_TYPE, isAccessToken, parseScope, TOKEN_TYPE } from './vocabulary.ts'
 
 /** A token exchange that asks for an access token in return for an ID token. */
 export interface TokenRequest {
@@ -18,9 +18,10 @@ export interface TokenRequest {
   /** Undefined: whatever policy gives. */
   readonly scopes: readonly ScopeToken[] | undefined
   readonly details: AuthorizationDetails | undefined
+  readonly actor: { readonly token: Secret; readonly type: string } | undefined
 }
 
-/** Refuses with CLI100, CLI103 to CLI108, CLI111 or CLI117. */
+/** Refuses with CLI100, CLI103 to CLI108 or CLI117. */
 export function parseTokenRequest(form: Form): Result<TokenRequest, Refusal> {
   const grantType = form.get('grant_type')
   if (grantType === undefined) return err({ code: 'CLI100', detail: 'grant_type is missing' })
@@ -34,9 +35,8 @@ export function parseTokenRequest(form: Form): Result<TokenRequest, Refusal> {
   if (subjectTokenType !== TOKEN_TYPE.idToken) return err({ code: 'CLI104' })
   const requested = form.get('requested_token_type')
   if (requested !== undefined && requested !== TOKEN_TYPE.accessToken) return err({ code: 'CLI105' })
-  // F-12: an actor that the next server is not told of would be a claim without a proof.
-  if (form.get('actor_token') !== undefined || form.get('actor_token_type') !== undefined)
-    return err({ code: 'CLI111' })
+  const actor = parseActor(form)
+  if (!actor.ok) return actor
 
   // F-4: one token must not be good for several resources (RFC 9700 section 2.3).
   const resources = new Set(form.all('resource'))
@@ -58,5 +58,21 @@ export function parseTokenRequest(form: Form): Result<TokenRequest, Refusal> {
     scopes: scope.value.length === 0 ? undefined : scope.value,
     // An empty array asks for nothing.
     details: parsed.value?.types.length === 0 ? undefined : parsed.value,
+    actor: actor.value,
   })
+}
+
+/** An absolute URI, as token types are (RFC 8693 section 3). */
+const TOKEN_TYPE_URI = /^[A-Za-z][A-Za-z0-9+.-]*:[\x21\x23-\x5B\x5D-\x7E]{1,255}$/
+
+/** RFC 8693 section 2.1: neither without the other. */
+function parseActor(form: Form): Result<TokenRequest['actor'], Refusal> {
+  const token = form.get('actor_token')
+  const type = form.get('actor_token_type')
+  if (token === undefined && type === undefined) return ok(undefined)
+  if (token === undefined || type === undefined)
+    return err({ code: 'CLI100', detail: 'actor_token and actor_token_type come together' })
+  if (!isAccessToken(token) || !TOKEN_TYPE_URI.test(type))
+    return err({ code: 'CLI100', detail: 'actor_token or actor_token_type is malformed' })
+  return ok({ token: new Secret(token), type })
 }

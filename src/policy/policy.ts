@@ -70,9 +70,9 @@ function decide(
   switch (verdict.reason) {
     case 'rule_allows': {
       const { scopes, rule, shadow } = verdict
-      const details = action.kind === 'token' ? action.details : undefined
+      const { details, actor } = action.kind === 'token' ? action : {}
       const assurance = assuranceOf(principal, set)
-      return ok(permit({ assertion, resource, scopes, details, rule, shadow, tokensUntil, assurance }))
+      return ok(permit({ assertion, resource, scopes, details, actor, rule, shadow, tokensUntil, assurance }))
     }
     case 'rule_denies':
       return err({ code: 'POL101', name: verdict.rule })

@@ -4,10 +4,11 @@ import type { Facts } from '../audit/audit.ts'
 import type { Config } from '../config/config.ts'
 import type { Credentials } from '../credentials/credentials.ts'
 import type { Identity } from '../identity/identity.ts'
+import { encodeFields, sha256 } from '../lib/digest.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import type { Limits } from '../limits/limits.ts'
-import type { Credential, Permit, Resource } from '../model.ts'
+import type { Actor, Credential, Permit, Resource } from '../model.ts'
 import { toJson } from '../oauth/answers.ts'
 import { readForm } from '../oauth/form.ts'
 import { parseTokenRequest, type TokenRequest } from '../oauth/token-request.ts'
@@ -69,12 +70,17 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
   if (!resource.ok) return resource
   const foreign = wanted.value.details?.types.some((type) => !resource.value.detailTypes.includes(type)) === true
   if (foreign) return err({ code: 'CLI117', detail: 'a type that the resource does not take' })
+  // F-12: an actor that the identity provider is not told of would be a claim without a proof.
+  if (wanted.value.actor !== undefined && assertion.value.idpClient.quirks.actorToken !== 'caller')
+    return err({ code: 'CLI111', detail: `${assertion.value.idpClient.ref} takes none of a caller` })
+  const actor = wanted.value.actor && (await withDigest(wanted.value.actor))
+  if (actor !== undefined) facts.actorType = actor.type
 
   const decide = async (): Promise<Result<Permit, Refusal>> => {
     const revoked = await ports.revocations.current()
     if (!revoked.ok) return revoked
     const { scopes, details } = wanted.value
-    const action = { kind: 'token', scopes, details } as const
+    const action = { kind: 'token', scopes, details, actor } as const
     return ports.policy.decide(assertion.value, resource.value, action, revoked.value, ports.clock.epochMillis())
   }
   const permit = await decide()
@@ -90,9 +96,14 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
     if (acquired.value.obtainedAt <= still.value.tokensUntil)
       return err({ code: 'INT101', detail: 'revoked in flight', retryAfterSeconds: 1 })
   }
-  const { credential, origin, idJagJti, ms, quota } = acquired.value
-  facts.credential = { origin, idJagJti, ms, quota, expiresAt: credential.expiresAt, scopes: credential.scopes }
+  const { credential, origin, idJagJti, actors, ms, quota } = acquired.value
+  const { expiresAt, scopes: granted } = credential
+  facts.credential = { origin, idJagJti, actors, ms, quota, expiresAt, scopes: granted }
   return ok(toTokenResponse(credential, ports.clock.now(), client.value.key?.nextNonce))
+}
+
+async function withDigest({ token, type }: NonNullable<TokenRequest['actor']>): Promise<Actor> {
+  return { token, type, digest: await sha256(encodeFields([type, token.reveal()])) }
 }
 
 /**

@@ -82,6 +82,7 @@ export function createJob(options: JobOptions = {}): TokenJob {
     caller: 'web',
     scopes: ['orders.read'],
     details: undefined,
+    actor: undefined,
     subjectToken: 'header.payload.signature',
     minRemainingSeconds: 60,
     rejectedEntry: undefined,

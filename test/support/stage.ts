@@ -220,6 +220,7 @@ function configOf({ world, origin, agentKey }: ConfigParts) {
         jwks_uri: `${partner.issuer}/jwks`,
         claims: { tenant: 'tenant' },
         tenants: ['acme'],
+        quirks: { actor_token: 'caller' },
         clients: { gw: idpClient('PARTNER_SECRET') },
       },
       // Its keys cannot be had.

@@ -88,6 +88,29 @@ test('authorization details reach the identity provider, and come back as the se
   expect(world.legs()).toEqual({ exchanges: 2, redemptions: 2 })
 })
 
+test('an actor token reaches the identity provider that takes it, whole, and its chain the record', async () => {
+  const { world } = stage
+  const jwt = world.guard('actor.of.caller', 'an actor token', 'partner.token')
+  const form = {
+    subject_token: await world.partner.idToken({ sub: 'acted for', tenant: 'acme' }),
+    actor_token: jwt,
+    actor_token_type: `${TOKEN_TYPE}jwt`,
+  }
+  world.partner.token.script({ idJag: { act: { sub: 'agents/planner', iss: world.partner.issuer } } })
+  const answer = await stage.grant({ form })
+  expect(answer.status).toBe(200)
+  expect(world.partner.token.last.form.get('actor_token')).toBe(jwt)
+  expect(await answer.event()).toMatchObject({
+    actor: { token_type: `${TOKEN_TYPE}jwt`, chain: [{ sub: 'agents/planner', iss: world.partner.issuer }] },
+  })
+  const { subject_token: subject } = form
+  const alone = await stage.grant({ form: { subject_token: subject } })
+  expect(alone.json['access_token']).not.toBe(answer.json['access_token'])
+  expect(await alone.event()).not.toHaveProperty('actor')
+  expect(world.legs()).toEqual({ exchanges: 2, redemptions: 2 })
+  expect(world.strays()).toEqual([])
+})
+
 describe('the client', () => {
   test('authenticates by Basic, form-urlencoded or not', async () => {
     const subject = await stage.world.corp.idToken({ sub: 'basic' })

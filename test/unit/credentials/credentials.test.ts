@@ -33,6 +33,7 @@ async function sealedFor(
     scopes: permit.scopes,
     details: undefined,
     jti: undefined,
+    actors: [],
     idJag: undefined,
     obtainedAt: world.clock.epochMillis(),
     ...lifetime,

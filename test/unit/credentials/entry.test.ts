@@ -65,6 +65,7 @@ const ENTRY: Entry = {
   ...lifetimeOf(NOW, 3600, BOUNDS),
   obtainedAt: NOW * 1000,
   jti: 'jag-1',
+  actors: [{ sub: 'agents/planner', iss: 'https://login.test' }, { sub: 'inner' }],
   idJag: {
     token: new Secret('e30.e30.sig'),
     expiresAt: numericDate(NOW + 300),

@@ -144,6 +144,7 @@ describe('an entry of another build', () => {
         details: undefined,
         obtainedAt: world.clock.epochMillis(),
         jti: undefined,
+        actors: [],
         idJag: undefined,
         ...lifetimeOf(world.clock.now(), HOUR, { maxTtlSeconds: HOUR, refreshBeforeSeconds: 60 }),
       }),

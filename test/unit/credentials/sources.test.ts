@@ -241,6 +241,7 @@ describe('the work of a flight in another deployment', async () => {
     caller: 'browser-app',
     scopes: ['tasks.read'],
     details: undefined,
+    actor: undefined,
     subjectToken: 'e30.e30.sig',
     identity: 'x',
     minRemainingSeconds: 0,
@@ -278,6 +279,7 @@ describe('the work of a flight in another deployment', async () => {
         ...lifetimeOf(world.clock.now(), 3600, { maxTtlSeconds: 3600, refreshBeforeSeconds: 60 }),
         obtainedAt: world.clock.epochMillis(),
         jti: 'jag',
+        actors: [],
         idJag: {
           token: new Secret(`e30.${toBase64Url(toUtf8('{"sub":"bob"}'))}.c2ln`),
           expiresAt: plusSeconds(world.clock.now(), 300),

@@ -36,6 +36,10 @@ const CLAIMS = {
   scope: 'invoice.read',
 }
 
+function nested(depth: number): unknown {
+  return depth === 0 ? undefined : { sub: String(depth), act: nested(depth - 1) }
+}
+
 async function inspect(
   claims: Claims,
   header: Claims = {},
@@ -48,7 +52,7 @@ async function inspect(
 
 describe('inspectIdJag() lets pass', () => {
   test('what was asked for, and tells what is in it', async () => {
-    expect(await inspect({})).toEqual({ jti: 'jag-1', expiresAt: 1_800_000_300, scopes: ['invoice.read'] })
+    expect(await inspect({})).toEqual({ jti: 'jag-1', expiresAt: 1_800_000_300, scopes: ['invoice.read'], actors: [] })
   })
 
   test.each<[string, Claims, Claims]>([
@@ -62,6 +66,21 @@ describe('inspectIdJag() lets pass', () => {
     ['a last second', { exp: EXPECTED.now + 1 }, {}],
   ])('%s', async (_what, claims, header) => {
     expect(await inspect(claims, header)).toMatchObject({ jti: 'jag-1', scopes: ['invoice.read'] })
+  })
+
+  test.each<[string, unknown, unknown]>([
+    ['nobody', undefined, []],
+    ['one party', { sub: 'a', iss: 'https://x' }, [{ sub: 'a', iss: 'https://x' }]],
+    ['one without an issuer, as some servers write', { sub: 'a', sub_profile: 'ai_agent' }, [{ sub: 'a' }]],
+    ['the newest first', { sub: 'b', act: { sub: 'a' } }, [{ sub: 'b' }, { sub: 'a' }]],
+    ['four at most', nested(6), [{ sub: '6' }, { sub: '5' }, { sub: '4' }, { sub: '3' }]],
+    ['nothing of what is no party', { iss: 'https://x', act: { sub: 'a' } }, []],
+    ['nothing with a control character', { sub: 'a\nb' }, []],
+    ['nothing too long', { sub: 'x'.repeat(256) }, []],
+    ['nothing of a list', [{ sub: 'a' }], []],
+    ['nothing of a text', 'a', []],
+  ])('any act claim, and notes %s of it', async (_what, act, actors) => {
+    expect(await inspect({ act })).toMatchObject({ actors })
   })
 
   test('an ID-JAG without a scope claim: then the scope is as asked', async () => {
@@ -88,7 +107,7 @@ describe('inspectIdJag() lets pass', () => {
 
   test('an encrypted ID-JAG, of which it can tell nothing', () => {
     const header = toBase64Url(toUtf8('{"alg":"ECDH-ES","enc":"A256GCM","typ":"oauth-id-jag+jwt"}'))
-    const nothing = { jti: undefined, expiresAt: undefined, scopes: undefined }
+    const nothing = { jti: undefined, expiresAt: undefined, scopes: undefined, actors: [] }
     expect(inspectIdJag(`${header}..aXY.Y2lwaGVy.dGFn`, EXPECTED)).toEqual({ ok: true, value: nothing })
   })
 })

@@ -119,7 +119,7 @@ describe('exchangeForIdJag() takes', () => {
     const { result } = await exchange(answer(await exchanged({ access_token: token })))
     if (!result.ok) throw new Error(result.error.code)
     const { token: secret, ...rest } = result.value
-    expect(rest).toEqual({ jti: 'jag-1', expiresAt: NOW + 300, scopes: ['invoice.read'] })
+    expect(rest).toEqual({ jti: 'jag-1', expiresAt: NOW + 300, scopes: ['invoice.read'], actors: [] })
     expect(secret.reveal()).toBe(token)
     expect(JSON.stringify(result)).not.toContain(token.slice(-20))
   })

@@ -93,6 +93,7 @@ export async function exchange(reply: Answer, changes: Partial<ExchangeRequest> 
     sendResource: true,
     scopes: SCOPES,
     details: undefined,
+    actor: undefined,
     now: NOW,
     ...changes,
   }
@@ -100,7 +101,14 @@ export async function exchange(reply: Answer, changes: Partial<ExchangeRequest> 
 }
 
 export function idJagOf(scopes: readonly ScopeToken[] = SCOPES, token = 'the.id.jag'): IdJag {
-  return { token: new Secret(token), jti: 'jag-1', expiresAt: numericDate(NOW + 300), scopes, details: undefined }
+  return {
+    token: new Secret(token),
+    jti: 'jag-1',
+    expiresAt: numericDate(NOW + 300),
+    scopes,
+    details: undefined,
+    actors: [],
+  }
 }
 
 export async function redeem(reply: Answer, changes: Partial<RedeemRequest> = {}): Promise<Leg<AccessToken>> {
