@@ -190,7 +190,7 @@ function requestIdOf(id: string): string {
 }
 
 function context(config: Config, requestId: string): AnswerContext {
-  return { requestId, errorPages: `${config.publicUrl}/errors/` }
+  return { requestId, errorPages: `${config.publicUrl}/errors/`, inFull: config.errors.detail === 'full' }
 }
 
 /** Of an answer without a decision behind it. */

@@ -71,6 +71,8 @@ export interface Idp {
   readonly tenants: ReadonlySet<string> | undefined
   readonly idToken: { readonly maxAgeSeconds: number; readonly algorithms: readonly SigningAlgorithm[] }
   readonly quirks: IdpQuirks
+  /** What it mostly takes where it refuses without a reason that could be told. */
+  readonly wants: string
   readonly clients: ReadonlyMap<string, IdpClient>
 }
 
@@ -126,6 +128,8 @@ export interface ResourceAuthorizationServer {
   /** What the IdP knows it by, where that is not its issuer (draft section 4.3). */
   readonly audience: string
   readonly quirks: RasQuirks
+  /** What it mostly takes where it refuses without a reason that could be told. */
+  readonly wants: string
 }
 
 /** How a resource appears at our door, and where requests go from there. */

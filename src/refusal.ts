@@ -13,7 +13,13 @@ export interface Refusal {
   readonly code: RefusalCode
   /** The configured name it is about (a resource, a rule); safe to show. */
   readonly name?: string
-  /** For the auditor only: what was expected and what was got. Holds no token, no secret and no foreign text. */
+  /**
+   * What was expected and what came, for whoever was refused as well (`errors.detail`): our own words, configured names and
+   * addresses, times. Before a caller is authenticated nothing but constants.
+   */
+  readonly expected?: string
+  readonly got?: string
+  /** For the auditor only. Holds no token, no secret and no foreign text. */
   readonly detail?: string
   readonly retryAfterSeconds?: number
   /** The methods that are supported there; left out, those of proxied requests. */
@@ -62,10 +68,19 @@ export function titleOf({ code, name = unnamed(code) }: Refusal): string {
   return CATALOGUE[code].says.replaceAll('{name}', name)
 }
 
-/** What a caller reads: `CODE: what happened. What to do.` */
-export function describe(refusal: Refusal): string {
-  const { code, name = unnamed(code) } = refusal
-  return `${code}: ${titleOf(refusal)}. ${CATALOGUE[code].fix.replaceAll('{name}', name)}`
+/** What a caller reads: `CODE: what happened. Expected this, got that. What to do.` */
+export function describe(refusal: Refusal, inFull: boolean): string {
+  return [`${refusal.code}: ${titleOf(refusal)}.`, ...(inFull ? findingOf(refusal) : []), fixOf(refusal)].join(' ')
+}
+
+/** What to do about it, and who can. */
+export function fixOf({ code, name = unnamed(code) }: Refusal): string {
+  return CATALOGUE[code].fix.replaceAll('{name}', name)
+}
+
+function findingOf({ expected, got }: Refusal): readonly string[] {
+  const parts = [expected && `expected ${expected}`, got && `got ${got}`].filter(Boolean).join(', ')
+  return parts === '' ? [] : [`${parts.charAt(0).toUpperCase()}${parts.slice(1)}.`]
 }
 
 /** The answer at a resource (RFC 6750 section 3, RFC 9470): a status, and the error word of the challenge where one is due. */

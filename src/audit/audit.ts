@@ -70,7 +70,7 @@ export function toEvent(facts: Facts, ending: Ending): AuditEvent {
     event: refusal === undefined ? door : decidedBy(refusal, facts, door),
     outcome: refusal === undefined ? 'allow' : toAuditOutcome(refusal.code),
     ...(refusal === undefined ? {} : { code: refusal.code }),
-    ...(refusal?.detail === undefined ? {} : { detail: refusal.detail }),
+    ...detailOf(refusal),
     trace_id: facts.traceId,
     ...about(facts, refusal),
     http: { method: facts.method, status: ending.status },
@@ -83,6 +83,15 @@ export function toEvent(facts: Facts, ending: Ending): AuditEvent {
       ...(facts.upstreamMs === undefined ? {} : { upstream: Math.round(facts.upstreamMs) }),
     },
   }
+}
+
+/** Everything that is known of why. Callers may have been told less (`errors.detail`). */
+function detailOf(refusal: Refusal | undefined): Partial<AuditEvent> {
+  const { detail, expected, got } = refusal ?? {}
+  const parts = [got, expected === undefined ? undefined : `expected ${expected}`, detail].filter(
+    (part) => part !== undefined,
+  )
+  return parts.length === 0 ? {} : { detail: parts.join('; ') }
 }
 
 function about(facts: Facts, refusal: Refusal | undefined): Partial<AuditEvent> {

@@ -51,6 +51,8 @@ export interface Config {
   readonly admin: AdminAccess | undefined
   /** Whose pages may call us from a browser; undefined: nobody's. */
   readonly cors: { readonly origins: ReadonlySet<string> } | undefined
+  /** Whether callers learn what was expected and what was got, or the code alone. */
+  readonly errors: { readonly detail: 'full' | 'code' }
   readonly audit: { readonly sinks: readonly 'console'[] }
   /** Every counter of requests that must be bound, by its binding. */
   readonly rateLimits: ReadonlyMap<string, RateLimit>
@@ -98,7 +100,7 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
   const rateLimits = linkLimits(linker, limited, secretNames)
   const placed = [...problems, ...all.map((finding) => place(source, finding))]
   if (placed.length > 0) return err(inOrder(placed))
-  const { cache, revocation, quota, cors, audit } = settings
+  const { cache, revocation, quota, cors, errors, audit } = settings
   return ok({
     publicUrl,
     ...links,
@@ -113,6 +115,7 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
     quota: quota && { limit: quota.id_jags_per_user_resource_month, warnAt: quota.warn_at },
     admin,
     cors: cors && { origins: new Set(cors.origins) },
+    errors,
     audit: { sinks: audit.sinks },
     rateLimits,
     secretNames,

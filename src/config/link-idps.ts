@@ -4,7 +4,7 @@ import type { IdpQuirks } from '../quirks.ts'
 import { linkOutboundAuth } from './link-auth.ts'
 import { linkKeys } from './link-keys.ts'
 import { checkClient, checkReach, knownNames, type Linker } from './linker.ts'
-import { idpQuirks } from './profiles.ts'
+import { idpQuirks, wantsOf } from './profiles.ts'
 import { didYouMean, quote, type ConfigPath } from './problem.ts'
 import type { IdpEntry } from './schema.ts'
 import { issuerFault } from './urls.ts'
@@ -56,6 +56,7 @@ function linkIdp(linker: Linker, name: string, entry: IdpEntry): Idp | undefined
     tenants: entry.tenants && new Set(entry.tenants),
     idToken: { maxAgeSeconds: idToken.max_age, algorithms: idToken.algorithms },
     quirks,
+    wants: wantsOf(entry.profile, 'idp'),
     clients,
   }
 }

@@ -6,7 +6,7 @@ import { linkInboundAuth, linkOutboundAuth } from './link-auth.ts'
 import { checkTokenRef, isIssuer, linkIdps, type LinkedIdps } from './link-idps.ts'
 import { linkProxies } from './link-proxy.ts'
 import { checkClient, checkReach, type Linker } from './linker.ts'
-import { rasQuirks, type ProfileName } from './profiles.ts'
+import { rasQuirks, wantsOf, type ProfileName } from './profiles.ts'
 import type { ClientEntry, ResourceEntry } from './schema.ts'
 
 export interface Links extends LinkedIdps {
@@ -74,6 +74,7 @@ function linkResource(linker: Linker, name: string, entry: ResourceEntry): Omit<
       tokenEndpoint,
       audience: audience ?? issuer,
       quirks,
+      wants: wantsOf(profile, 'ras'),
     },
     resource: entry.resource,
     client: linkRasClient(entry.client, profile),

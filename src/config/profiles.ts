@@ -51,6 +51,9 @@ const STANDARD_AUTH: AuthDefaults = { encoding: 'form', audience: 'issuer', typ:
 interface Profile {
   readonly idp?: Partial<IdpQuirks>
   readonly ras?: Partial<RasQuirks>
+  /** What is mostly missing where this product refuses an exchange, or a redemption, and nothing else tells why. */
+  readonly idpWants?: string
+  readonly rasWants?: string
   readonly auth?: Partial<AuthDefaults>
 }
 
@@ -68,6 +71,7 @@ const PRODUCTS: Readonly<Record<ProfileName, Profile>> = {
     },
     // developer.okta.com/docs/guides/build-self-signed-jwt: `aud` is the URL that is called.
     auth: { audience: 'token_endpoint' },
+    idpWants: 'a managed connection from this app to the resource app, with this user assigned to both',
   },
 
   auth0: {
@@ -77,12 +81,16 @@ const PRODUCTS: Readonly<Record<ProfileName, Profile>> = {
       idJagReuse: true,
       sendResource: true,
     },
+    rasWants:
+      'an enterprise connection of this identity provider that has cross-app access on, and this client allowed to use it',
   },
 
   keycloak: {
     // Server administration guide, "Client scopes": the default client scopes of a client are in every token of its, asked for
     // or not, and the answer names them.
     ras: { extraScopes: 'accept' },
+    rasWants:
+      'an identity provider with the JWT authorization grant on, the grant allowed for this client, and a linked user',
   },
 
   entra: {
@@ -94,10 +102,12 @@ const PRODUCTS: Readonly<Record<ProfileName, Profile>> = {
     // docs.pingidentity.com/pingfederate/13.1, "Configuring a refresh token-to-ID-JAG token exchange": refresh tokens are the
     // documented way, ID tokens go by a JWT token processor.
     idp: { subjectTokens: new Set(['id_token', 'refresh_token']) },
+    idpWants:
+      'a token exchange policy that maps this subject token to an ID-JAG, and the grant allowed for this client',
   },
 
   // Its source, version 1.2.3: Basic credentials are form-decoded, the issuer is the audience, an ID-JAG is taken once.
-  'workers-oauth-provider': {},
+  'workers-oauth-provider': { rasWants: 'the identity provider among its trusted issuers, with its https key set' },
 }
 
 /** What the file says goes before what the profile says, and that before the draft. */
@@ -107,6 +117,13 @@ export function idpQuirks(profile: ProfileName, written: Partial<IdpQuirks>): Id
 
 export function rasQuirks(profile: ProfileName, written: Partial<RasQuirks>): RasQuirks {
   return { ...DRAFT_RAS, ...PRODUCTS[profile].ras, ...written }
+}
+
+export function wantsOf(profile: ProfileName, role: 'idp' | 'ras'): string {
+  const { idpWants, rasWants } = PRODUCTS[profile]
+  return role === 'idp'
+    ? (idpWants ?? 'a user who may use this client there, and a client that may ask for this resource')
+    : (rasWants ?? 'an identity provider that is trusted there, and a user who is known there')
 }
 
 export function authDefaults(profile: ProfileName): AuthDefaults {

@@ -268,6 +268,7 @@ export const configSchema = object({
   quota: v.exactOptional(quotaSchema),
   admin: v.exactOptional(adminSchema),
   cors: v.exactOptional(corsSchema),
+  errors: v.optional(object({ detail: v.optional(oneOf(['full', 'code']), 'full') }), {}),
   audit: v.optional(object({ sinks: v.optional(someOf(oneOf(['console'])), ['console']) }), {}),
 })
 

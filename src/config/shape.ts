@@ -20,7 +20,7 @@ export interface Draft {
   readonly resources: ReadonlyMap<string, ResourceEntry>
   readonly rules: readonly RuleEntry[]
   /** The sections without entries by name. */
-  readonly settings: Pick<ConfigFile, 'cache' | 'revocation' | 'quota' | 'admin' | 'cors' | 'audit'>
+  readonly settings: Pick<ConfigFile, 'cache' | 'revocation' | 'quota' | 'admin' | 'cors' | 'errors' | 'audit'>
 }
 
 export interface Shape {

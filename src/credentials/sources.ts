@@ -8,7 +8,14 @@ import { Secret } from '../lib/secret.ts'
 import type { Connection } from '../connection.ts'
 import type { Idp, IdpClient, OutboundAuth, RasClient, Resource, ScopeToken } from '../model.ts'
 import { createClientAuths, type ClientAuths } from '../oauth/client-auth.ts'
-import { exchangeForIdJag, redeemIdJag, type AccessToken, type IdJag, type LegEndpoint } from '../oauth/legs.ts'
+import {
+  exchangeForIdJag,
+  redeemIdJag,
+  type AccessToken,
+  type IdJag,
+  type LegEndpoint,
+  type LegRefusal,
+} from '../oauth/legs.ts'
 import type { Discovery } from '../oauth/metadata.ts'
 import { isScopeToken } from '../oauth/vocabulary.ts'
 import type {
@@ -26,6 +33,7 @@ import type {
 } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
 import { judgeStanding, type Revocations } from '../revocation/revocation.ts'
+import { explained, slipIn } from './diagnosis.ts'
 import { decodeEntry, encodeEntry, lifetimeOf, type Entry } from './entry.ts'
 import type { KeyRing } from './key-ring.ts'
 import { createCircuits, isOutage, memoryOf, reserve, type Circuits } from './limits.ts'
@@ -79,7 +87,7 @@ export function createTokenWork(config: Config, ports: SourcePorts, ring: KeyRin
     if (!standing.ok) return refused(standing.error, ms)
     const tokensUntil = Math.max(job.tokensUntil, standing.value)
     const fetched = await fetchToken({ ...task.value, tokensUntil }, kept, tools, ms)
-    if (!fetched.ok) return refused(fetched.error, ms)
+    if (!fetched.ok) return refused(await explained(fetched.error, task.value, tools), ms)
     const entry = await keep(fetched.value, task.value, obtainedAt, tools)
     const { quota } = fetched.value
     return quota === undefined ? { kept: entry, ms } : { kept: entry, ms, quota }
@@ -147,7 +155,7 @@ async function fetchToken(
   kept: KeptEntry | undefined,
   tools: Tools,
   ms: Times,
-): Promise<Result<Fetched, Refusal>> {
+): Promise<Result<Fetched, LegRefusal>> {
   const { name, authorizationServer: server } = task.resource
   // The RAS is looked at first, its circuit too: an ID-JAG that cannot be redeemed would be paid for in vain.
   const ras = await legEndpoint(server, task.rasClient, 'RAS', tools)
@@ -160,7 +168,7 @@ async function fetchToken(
     reusable === undefined ? await obtainIdJag(task, tools, ms) : ok({ idJag: reusable, quota: undefined })
   if (!obtained.ok) return err({ ...obtained.error, name })
   const { idJag, quota } = obtained.value
-  const redeem = (): Promise<Result<AccessToken, Refusal>> =>
+  const redeem = (): Promise<Result<AccessToken, LegRefusal>> =>
     redeemIdJag(tools.fetch, {
       ras: ras.value,
       idJag,
@@ -192,7 +200,7 @@ interface Obtained {
   readonly quota: QuotaUse | undefined
 }
 
-async function obtainIdJag(task: Task, tools: Tools, ms: Times): Promise<Result<Obtained, Refusal>> {
+async function obtainIdJag(task: Task, tools: Tools, ms: Times): Promise<Result<Obtained, LegRefusal>> {
   const { idp, job, resource } = task
   const endpoint = await legEndpoint(idp, task.idpClient, 'IDP', tools)
   if (!endpoint.ok) return endpoint
@@ -208,7 +216,7 @@ async function obtainIdJag(task: Task, tools: Tools, ms: Times): Promise<Result<
     place.value.release()
     return err(open('IDP112'))
   }
-  const exchange = (): Promise<Result<IdJag, Refusal>> =>
+  const exchange = (): Promise<Result<IdJag, LegRefusal>> =>
     exchangeForIdJag(tools.fetch, {
       idp: endpoint.value,
       subjectToken: new Secret(job.subjectToken),
@@ -249,7 +257,7 @@ async function legEndpoint(
   let tokenEndpoint = server.tokenEndpoint
   if (tokenEndpoint === undefined) {
     const metadata = await tools.discovery.metadataOf(server.issuer, leg === 'IDP' ? 'oidc' : 'oauth2')
-    if (!metadata.ok) return err({ code: `${leg}114`, detail: metadata.error.detail, retryAfterSeconds: 5 })
+    if (!metadata.ok) return err({ code: `${leg}114`, ...slipIn(metadata.error, server.issuer), retryAfterSeconds: 5 })
     tokenEndpoint = metadata.value.tokenEndpoint
   }
   if (tokenEndpoint === undefined) return err({ code: `${leg}114`, detail: 'the metadata names no token endpoint' })

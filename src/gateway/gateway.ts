@@ -150,7 +150,7 @@ function readRequest(request: Request, route: Route): Result<WantedRequest, Refu
   const path = parseStrictPath(route.rest)
   if (!path.ok) return err({ code: 'CLI109' })
   // E-9: a token in a URL ends up in logs, and here it would travel on to the upstream.
-  if (hasAccessToken(route.search)) return err({ code: 'CLI100', detail: 'a token in the query string' })
+  if (hasAccessToken(route.search)) return err({ code: 'CLI100', got: 'a token in the query string' })
   // The platform sends neither with a body, and would fail on it.
   const bodiless = method === 'GET' || method === 'HEAD'
   if (bodiless && request.body !== null && request.headers.get('content-length') !== '0') return err({ code: 'CLI115' })
@@ -260,7 +260,7 @@ async function keepBody(
   // A token that has only just been issued will not be renewed, so nothing will be sent again.
   if (request.body === null || origin === 'exchange' || !(length <= maxBytes)) return ok(request.body)
   const body = await readLimited(request.body, maxBytes)
-  return body.ok ? body : err({ code: 'CLI100', detail: `body ${body.error}` })
+  return body.ok ? body : err({ code: 'CLI100', got: `body ${body.error}` })
 }
 
 /**

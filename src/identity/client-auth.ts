@@ -105,7 +105,7 @@ function readPresented({ authorization, form }: TokenRequestHead): Result<Presen
   const assertionType = parameter(form, 'client_assertion_type')
   const asserted = assertion !== undefined || assertionType !== undefined
   const proofs = Number(authorization !== undefined) + Number(secret !== undefined) + Number(asserted)
-  if (proofs > 1) return err({ code: 'CLI100', detail: 'more than one client authentication' })
+  if (proofs > 1) return err({ code: 'CLI100', got: 'more than one client authentication' })
 
   if (authorization !== undefined) return readBasic(authorization)
   if (secret !== undefined) {

@@ -257,5 +257,6 @@ function isDistributed(claims: JsonObject, name: string): boolean {
 }
 
 function refuse(code: RefusalCode, detail: string): Result<never, Refusal> {
-  return err({ code, detail })
+  // Which issuers and keys are trusted here is nobody's business who has shown no token of theirs.
+  return err(code === 'TOK102' ? { code, detail } : { code, got: detail })
 }

@@ -116,8 +116,7 @@ export function createIdentity(config: IdentityConfig, ports: IdentityPorts): Id
     // A remembered token was well-formed; only unknown ones are looked at closer.
     const offered = authorizationHeader === undefined ? undefined : credentialsOf(authorizationHeader, 'bearer ')
     if (offered === undefined) return verifyBound(authorizationHeader, proof)
-    if (proof !== undefined)
-      return Promise.resolve(err({ code: 'CLI114', detail: 'a DPoP proof beside a bearer token' }))
+    if (proof !== undefined) return Promise.resolve(err({ code: 'CLI114', got: 'a DPoP proof beside a bearer token' }))
     const known = recall(offered)
     if (known !== undefined) return Promise.resolve(known.atEdge)
     return verifyOffered(offered).then((entry) => (entry.ok ? entry.value.atEdge : entry))
@@ -126,7 +125,7 @@ export function createIdentity(config: IdentityConfig, ports: IdentityPorts): Id
   async function verifyOffered(offered: string): Promise<Result<Remembered, Refusal>> {
     const known = recall(offered)
     if (known !== undefined) return ok(known)
-    return TOKEN68.test(offered) ? verify(offered) : err({ code: 'TOK101', detail: 'not exactly one token' })
+    return TOKEN68.test(offered) ? verify(offered) : err({ code: 'TOK101', got: 'not exactly one token' })
   }
 
   async function verifyBound(
@@ -135,7 +134,7 @@ export function createIdentity(config: IdentityConfig, ports: IdentityPorts): Id
   ): Promise<Result<VerifiedAssertion, Refusal>> {
     const offered = authorizationHeader === undefined ? undefined : credentialsOf(authorizationHeader, 'dpop ')
     if (offered === undefined) return err({ code: 'TOK100' })
-    if (proof === undefined) return err({ code: 'CLI114', detail: 'the scheme DPoP without a proof' })
+    if (proof === undefined) return err({ code: 'CLI114', got: 'the scheme DPoP without a proof' })
     const entry = await verifyOffered(offered)
     if (!entry.ok) return entry
     const { idToken, token } = entry.value
@@ -173,7 +172,7 @@ export function createIdentity(config: IdentityConfig, ports: IdentityPorts): Id
       const { idToken, token: secret } = entry.value
       // A-5: the IdP will only exchange it for the client it was issued to, and only its own callers may ask for that.
       const mayPresent = config.clients.get(client.name)?.subjectTokens.has(idToken.idpClient.ref) === true
-      if (!mayPresent) return err({ code: 'CLI112', detail: `an ID token of ${idToken.idpClient.ref}` })
+      if (!mayPresent) return err({ code: 'CLI112', got: `an ID token of ${idToken.idpClient.ref}` })
       if (idToken.thumbprint !== undefined && idToken.thumbprint !== client.key?.thumbprint)
         return err({ code: 'TOK110', detail: client.key === undefined ? 'no proof' : 'the proof is of another key' })
       return ok(vouch(idToken, client, secret))
@@ -266,7 +265,7 @@ function assertAtEdge(
 }
 
 function notAtEdge({ ref }: IdpClient): Result<never, Refusal> {
-  return err({ code: 'TOK108', detail: `an ID token of ${ref}` })
+  return err({ code: 'TOK108', got: `an ID token of ${ref}` })
 }
 
 /** The maker of the first proof. */

@@ -1,5 +1,14 @@
 // Answers of our own making: refusals as bytes, in the dialect of whoever asked, and JSON that no cache may keep.
-import { describe, kindOf, titleOf, toResourceVoice, toTokenVoice, type Refusal, type RefusalKind } from '../refusal.ts'
+import {
+  describe,
+  fixOf,
+  kindOf,
+  titleOf,
+  toResourceVoice,
+  toTokenVoice,
+  type Refusal,
+  type RefusalKind,
+} from '../refusal.ts'
 import { SIGN_IN_SCOPES, toWwwAuthenticate } from './challenge.ts'
 import { PROOF_ALGORITHMS } from './vocabulary.ts'
 
@@ -13,6 +22,8 @@ export interface AnswerContext {
   readonly requestId: string
   /** Where the page of each refusal code stands; the code is appended. */
   readonly errorPages: string
+  /** Whether callers learn what was expected and what was got. */
+  readonly inFull: boolean
 }
 
 /** The resource a refusal is about, as far as its challenge needs to know. */
@@ -38,7 +49,7 @@ export function toProblem(
   if (status === 405) headers['allow'] = refusal.allow ?? 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
   if (challenge !== 'none' && resource !== undefined) {
     headers['www-authenticate'] = toWwwAuthenticate({
-      ...(challenge === 'bare' ? {} : { error: challenge, errorDescription: describe(refusal) }),
+      ...(challenge === 'bare' ? {} : { error: challenge, errorDescription: describe(refusal, context.inFull) }),
       // Clients ask the authorization servers of our metadata for these scopes (RFC 6750 section 3, MCP authorization). Those
       // are identity providers: another sign-in takes `openid`, and only for lack of scope is it the resource's that count.
       scopes: challenge === 'insufficient_scope' ? resource.scopes : SIGN_IN_SCOPES,
@@ -51,8 +62,11 @@ export function toProblem(
     type: `${context.errorPages}${refusal.code}`,
     title: titleOf(refusal),
     status,
-    detail: describe(refusal),
+    detail: describe(refusal, context.inFull),
     code: refusal.code,
+    ...(context.inFull && refusal.expected !== undefined ? { expected: refusal.expected } : {}),
+    ...(context.inFull && refusal.got !== undefined ? { got: refusal.got } : {}),
+    fix: fixOf(refusal),
     request_id: context.requestId,
   }
   return new Response(JSON.stringify(body), {
@@ -64,10 +78,13 @@ export function toProblem(
 /** For people whom somebody has sent here with their browser: plain text, with nothing in it that came with the request. */
 export function toPage(refusal: Refusal, context: AnswerContext): Response {
   const { status } = toResourceVoice(refusal.code)
-  return new Response(`${describe(refusal)}\n\n${context.errorPages}${refusal.code}\n${context.requestId}\n`, {
-    status,
-    headers: { ...HEADERS, ...refusalHeaders(refusal), 'content-type': 'text/plain; charset=utf-8' },
-  })
+  return new Response(
+    `${describe(refusal, context.inFull)}\n\n${context.errorPages}${refusal.code}\n${context.requestId}\n`,
+    {
+      status,
+      headers: { ...HEADERS, ...refusalHeaders(refusal), 'content-type': 'text/plain; charset=utf-8' },
+    },
+  )
 }
 
 /** For administrators: as for callers of resources, but a challenge leads nowhere else (RFC 9110 section 15.5.2). */
@@ -88,7 +105,7 @@ export function toTokenError(refusal: Refusal, context: AnswerContext, basic: bo
   if (status === 405) headers['allow'] = 'POST'
   const body = {
     error,
-    error_description: describe(refusal),
+    error_description: describe(refusal, context.inFull),
     error_uri: `${context.errorPages}${refusal.code}`,
     request_id: context.requestId,
     // draft-ietf-oauth-identity-assertion-authz-grant: the members of RFC 9470 travel in the token error.

@@ -23,6 +23,8 @@ export const TOKEN_LIMITS: CallLimits = { timeoutMs: 4_000, maxBytes: 64 * 1024 
 export interface CallProblem {
   readonly kind: 'unreachable' | 'timeout' | 'unusable'
   readonly detail: string
+  /** The issuer in metadata that is of another one, where that is so near to what was expected that it was a slip. */
+  readonly otherIssuer?: string | undefined
 }
 
 export interface Answer {

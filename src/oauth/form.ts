@@ -39,14 +39,14 @@ export class Form {
 /** Reads the form of a POST request. Refuses with CLI100, LIM101 or LIM102. */
 export async function readForm(request: Request): Promise<Result<Form, Refusal>> {
   if (new URL(request.url).search !== '') {
-    return err({ code: 'CLI100', detail: 'parameters in the query string' })
+    return err({ code: 'CLI100', got: 'parameters in the query string' })
   }
   if (!isFormMediaType(request.headers.get('content-type'))) return err({ code: 'LIM102' })
   if (request.headers.has('content-encoding')) return err({ code: 'LIM102', detail: 'content-encoding' })
   const body = await readLimited(request.body, MAX_BODY_BYTES)
   if (!body.ok) return err({ code: body.error === 'too_large' ? 'LIM101' : 'CLI100', detail: `body ${body.error}` })
   const text = fromUtf8(body.value)
-  if (!text.ok) return err({ code: 'CLI100', detail: 'body is not UTF-8' })
+  if (!text.ok) return err({ code: 'CLI100', got: 'body is not UTF-8' })
   return parseForm(text.value)
 }
 
@@ -63,17 +63,17 @@ export function parseForm(text: string): Result<Form, Refusal> {
   const values = new Map<string, string[]>()
   if (text === '') return ok(new Form(values))
   const pairs = text.split('&')
-  if (pairs.length > MAX_PARAMETERS) return err({ code: 'CLI100', detail: 'too many parameters' })
+  if (pairs.length > MAX_PARAMETERS) return err({ code: 'CLI100', got: 'too many parameters' })
   for (const pair of pairs) {
     const equals = pair.indexOf('=')
     const name = decode(equals < 0 ? pair : pair.slice(0, equals))
     const value = decode(equals < 0 ? '' : pair.slice(equals + 1), name === JSON_PARAMETER)
     if (name === undefined || value === undefined || name === '')
-      return err({ code: 'CLI100', detail: 'a malformed parameter' })
+      return err({ code: 'CLI100', got: 'a malformed parameter' })
     const known = values.get(name)
     if (known === undefined) values.set(name, value === '' ? [] : [value])
     else if (REPEATABLE.has(name)) known.push(...(value === '' ? [] : [value]))
-    else return err({ code: 'CLI100', detail: 'a repeated parameter' })
+    else return err({ code: 'CLI100', got: 'a repeated parameter' })
   }
   return ok(new Form(values))
 }

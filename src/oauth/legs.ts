@@ -12,6 +12,7 @@ import type { IdpQuirks, RasQuirks } from '../quirks.ts'
 import type { Refusal, RefusalCode } from '../refusal.ts'
 import { parseGrantedDetails } from './authorization-details.ts'
 import { callAs, type OwnClient } from './client-auth.ts'
+import { decodeCompactJwt } from './compact-jwt.ts'
 import { call, TOKEN_LIMITS, type Answer, type CallProblem } from './counterparty.ts'
 import { governs, inspectIdJag } from './id-jag.ts'
 import { GRANT_TYPE, isAccessToken, parseScope, TOKEN_TYPE } from './vocabulary.ts'
@@ -77,8 +78,18 @@ const MAX_LIFETIME_SECONDS = 366 * 24 * 3600
 // What a caller is told, and how long we hold back ourselves: a server that is back should not wait for us.
 const RETRY_AFTER = { defaultSeconds: 5, minSeconds: 1, maxSeconds: 120, maxHoldSeconds: 10 } as const
 
+/** Times that may explain a refusal, in seconds since the epoch: of the answer by the server's own clock, and of the token. */
+export interface Witness {
+  /** RFC 9110 section 6.6.1. */
+  readonly answeredAt: number | undefined
+  readonly issuedAt: number | undefined
+  readonly expiresAt: number | undefined
+}
+
+export type LegRefusal = Refusal & { readonly witness?: Witness }
+
 /** Leg 1. Refuses with IDP1xx. */
-export async function exchangeForIdJag(fetch: Fetch, request: ExchangeRequest): Promise<Result<IdJag, Refusal>> {
+export async function exchangeForIdJag(fetch: Fetch, request: ExchangeRequest): Promise<Result<IdJag, LegRefusal>> {
   const parameters = new URLSearchParams({
     requested_token_type: TOKEN_TYPE.idJag,
     ...targetOf(request),
@@ -94,7 +105,8 @@ export async function exchangeForIdJag(fetch: Fetch, request: ExchangeRequest): 
   const answer = await ask(fetch, request.idp, GRANT_TYPE.tokenExchange, parameters)
   if (!answer.ok) return err(toRefusal(answer.error, IDP_PROBLEMS))
   const refused = refusalOf(answer.value, IDP_ERRORS)
-  if (refused !== undefined) return err(aboutDetails(refused, request.details))
+  if (refused !== undefined)
+    return err({ ...aboutDetails(refused, request.details), witness: witnessOf(answer.value, request.subjectToken) })
   const idJag = judgeIdJag(answer.value.body ?? {}, request)
   if (!idJag.ok) return err({ code: 'IDP109', detail: idJag.error })
   // Leg 2 would ask for no scope then, and whatever it got would count as the server's own choice.
@@ -149,14 +161,18 @@ function judgeIdJag(body: JsonObject, request: ExchangeRequest): Result<IdJag, s
 }
 
 /** Leg 2. Refuses with RAS1xx. */
-export async function redeemIdJag(fetch: Fetch, request: RedeemRequest): Promise<Result<AccessToken, Refusal>> {
+export async function redeemIdJag(fetch: Fetch, request: RedeemRequest): Promise<Result<AccessToken, LegRefusal>> {
   const parameters = new URLSearchParams({ assertion: request.idJag.token.reveal() })
   if (request.sendScope && request.idJag.scopes.length > 0) parameters.set('scope', request.idJag.scopes.join(' '))
   if (request.sendResource && request.resource !== undefined) parameters.set('resource', request.resource)
   const answer = await ask(fetch, request.ras, GRANT_TYPE.jwtBearer, parameters)
   if (!answer.ok) return err(toRefusal(answer.error, RAS_PROBLEMS))
   const refused = refusalOf(answer.value, RAS_ERRORS)
-  if (refused !== undefined) return err(aboutDetails(refused, request.idJag.details))
+  if (refused !== undefined)
+    return err({
+      ...aboutDetails(refused, request.idJag.details),
+      witness: witnessOf(answer.value, request.idJag.token),
+    })
   return judgeAccessToken(answer.value.body ?? {}, request)
 }
 
@@ -305,6 +321,17 @@ const RAS_ERRORS: ErrorCodes = {
   forbidden: 'RAS102',
   other: 'RAS109',
   down: 'RAS112',
+}
+
+function witnessOf({ headers }: Answer, presented: Secret): Witness {
+  const jwt = decodeCompactJwt(presented.reveal())
+  const { iat, exp } = jwt.ok ? jwt.value.payload : {}
+  const date = Date.parse(headers.get('date') ?? '')
+  return {
+    answeredAt: Number.isNaN(date) ? undefined : date / 1000,
+    issuedAt: typeof iat === 'number' ? iat : undefined,
+    expiresAt: typeof exp === 'number' ? exp : undefined,
+  }
 }
 
 /** The refusal in an answer, if it is one. The body's error word speaks first, the status second (requirements 7.2). */

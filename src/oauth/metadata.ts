@@ -4,6 +4,7 @@
 // that claims somebody else's issuer is how accounts are taken over. oauth4webapi compares issuers as parsed URLs, which is
 // laxer; so this is ours.
 import { reachFault } from '../lib/reach.ts'
+import { slipBetween } from '../lib/slip.ts'
 import { Refreshing, type RefreshingBounds } from '../lib/refreshing.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import type { Issuer } from '../model.ts'
@@ -17,6 +18,18 @@ export interface ServerMetadata {
   readonly jwksUri: string | undefined
   /** RFC 7009; undefined: none is offered, or none that can be used. */
   readonly revocationEndpoint: string | undefined
+  /** What it says it takes. Servers may hide values, so that something is missing proves nothing; it explains a refusal. */
+  readonly lists: {
+    readonly grantTypes?: readonly string[] | undefined
+    /** What an authorization server redeems (draft-ietf-oauth-identity-assertion-authz-grant section 7.2). */
+    readonly grantProfiles?: readonly string[] | undefined
+    /** What an identity provider issues in an exchange (draft-ietf-oauth-identity-chaining section 3). */
+    readonly tokenTypes?: readonly string[] | undefined
+    readonly authMethods?: readonly string[] | undefined
+    readonly scopes?: readonly string[] | undefined
+    /** RFC 9728 section 4. */
+    readonly resources?: readonly string[] | undefined
+  }
 }
 
 /** Which well-known document is asked for first: OpenID Connect Discovery section 4, or RFC 8414 section 3. */
@@ -96,7 +109,7 @@ export function wellKnownUrl(issuer: Issuer, which: WellKnown): string {
 function judge(answer: Answer, issuer: Issuer, options: DiscoveryOptions): Result<ServerMetadata, CallProblem> {
   const { status, body } = answer
   if (status !== 200 || body === undefined) return unusable(`metadata answered with status ${status}`)
-  if (body['issuer'] !== issuer) return unusable('metadata of another issuer')
+  if (body['issuer'] !== issuer) return otherIssuer(body['issuer'], issuer)
   const tokenEndpoint = endpoint(body['token_endpoint'], options)
   const jwksUri = endpoint(body['jwks_uri'], options)
   if (tokenEndpoint === 'refused') return unusable('metadata whose token_endpoint is not an https URL')
@@ -104,7 +117,40 @@ function judge(answer: Answer, issuer: Issuer, options: DiscoveryOptions): Resul
   // Revoking is an extra: an address that cannot be used does not make the server unusable.
   const revocation = endpoint(body['revocation_endpoint'], options)
   const revocationEndpoint = revocation === 'refused' ? undefined : revocation?.url
-  return ok({ issuer, tokenEndpoint: tokenEndpoint?.url, jwksUri: jwksUri?.url, revocationEndpoint })
+  return ok({
+    issuer,
+    tokenEndpoint: tokenEndpoint?.url,
+    jwksUri: jwksUri?.url,
+    revocationEndpoint,
+    lists: {
+      grantTypes: listOf(body['grant_types_supported']),
+      grantProfiles: listOf(body['authorization_grant_profiles_supported']),
+      tokenTypes: listOf(body['identity_chaining_requested_token_types_supported']),
+      authMethods: listOf(body['token_endpoint_auth_methods_supported']),
+      scopes: listOf(body['scopes_supported']),
+      resources: listOf(body['protected_resources']),
+    },
+  })
+}
+
+/** Undefined: there is no list that could be compared with. */
+function listOf(value: unknown): readonly string[] | undefined {
+  if (!Array.isArray(value) || value.length === 0) return undefined
+  const texts = value.filter((entry) => typeof entry === 'string')
+  return texts.length === value.length ? texts : undefined
+}
+
+/** Somebody else's text is repeated only where it is ours but for a slip. */
+function otherIssuer(theirs: unknown, ours: Issuer): Result<never, CallProblem> {
+  const slip = typeof theirs === 'string' ? slipBetween(theirs, ours) : undefined
+  const detail = `metadata of another issuer${slip === undefined ? '' : `: it differs by ${slip}`}`
+  const named = typeof theirs === 'string' && slip !== undefined && isPlain(theirs) ? theirs : undefined
+  return err({ kind: 'unusable', detail, otherIssuer: named })
+}
+
+/** Printable ASCII without space, quote and backslash, as it may stand in an answer. */
+function isPlain(text: string): boolean {
+  return /^[\x21\x23-\x5B\x5D-\x7E]{1,512}$/.test(text)
 }
 
 function endpoint(value: unknown, options: DiscoveryOptions): { readonly url: string } | 'refused' | undefined {

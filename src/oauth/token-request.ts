@@ -24,13 +24,13 @@ export interface TokenRequest {
 /** Refuses with CLI100, CLI103 to CLI108 or CLI117. */
 export function parseTokenRequest(form: Form): Result<TokenRequest, Refusal> {
   const grantType = form.get('grant_type')
-  if (grantType === undefined) return err({ code: 'CLI100', detail: 'grant_type is missing' })
+  if (grantType === undefined) return err({ code: 'CLI100', got: 'grant_type is missing' })
   if (grantType !== GRANT_TYPE.tokenExchange) return err({ code: 'CLI103' })
 
   const subjectToken = form.get('subject_token')
   const subjectTokenType = form.get('subject_token_type')
   if (subjectToken === undefined || subjectTokenType === undefined) {
-    return err({ code: 'CLI100', detail: 'subject_token or subject_token_type is missing' })
+    return err({ code: 'CLI100', got: 'subject_token or subject_token_type is missing' })
   }
   if (subjectTokenType !== TOKEN_TYPE.idToken) return err({ code: 'CLI104' })
   const requested = form.get('requested_token_type')
@@ -49,7 +49,7 @@ export function parseTokenRequest(form: Form): Result<TokenRequest, Refusal> {
   if (!scope.ok) return err({ code: 'CLI108' })
   const details = form.get('authorization_details')
   const parsed = details === undefined ? ok(undefined) : parseAuthorizationDetails(details)
-  if (!parsed.ok) return err({ code: 'CLI117', detail: parsed.error })
+  if (!parsed.ok) return err({ code: 'CLI117', got: parsed.error })
   return ok({
     grant: 'token-exchange',
     subjectToken: new Secret(subjectToken),

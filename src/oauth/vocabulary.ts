@@ -16,6 +16,9 @@ export const TOKEN_TYPE = {
   idJag: 'urn:ietf:params:oauth:token-type:id-jag',
 } as const
 
+/** draft-ietf-oauth-identity-assertion-authz-grant section 7.2: a grant profile in metadata. */
+export const ID_JAG_PROFILE = 'urn:ietf:params:oauth:grant-profile:id-jag'
+
 /** RFC 7523 section 2.2 */
 export const CLIENT_ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 

@@ -77,7 +77,7 @@ function decide(
     case 'rule_denies':
       return err({ code: 'POL101', name: verdict.rule })
     case 'no_rule_allows':
-      return err({ code: 'POL100' })
+      return err({ code: 'POL100', ...missingGroups(principal, set) })
     case 'scope_not_allowed':
     case 'no_scope_left':
       return err({ code: 'POL102' })
@@ -88,6 +88,12 @@ function decide(
     case 'not_open_to_client':
       return err({ code: 'CLI106', detail: 'no rule opens it to this client' })
   }
+}
+
+/** The most common reason of all: the identity provider puts no groups into its ID tokens. */
+function missingGroups({ groups, idp }: Principal, { asks }: RuleSet): Pick<Refusal, 'expected' | 'got'> {
+  if (!asks.groups || groups.length > 0) return {}
+  return { expected: `groups, in the claim that idps.${idp}.claims.groups names`, got: 'a token without any' }
 }
 
 /** Of the login only what rules here ask for: anything more would make every login another token. */

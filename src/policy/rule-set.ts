@@ -25,7 +25,7 @@ export interface RuleSet {
   /** Milliseconds since the epoch: until then some rule allows this client something here. */
   readonly openUntil: number
   /** What of the login these rules ask for. */
-  readonly asks: { readonly acr: boolean; readonly amr: boolean }
+  readonly asks: { readonly groups: boolean; readonly acr: boolean; readonly amr: boolean }
 }
 
 export interface RuleIndex {
@@ -85,6 +85,7 @@ function toRuleSet(rules: readonly LocalRule[], scopes: readonly ScopeToken[]): 
     scopes: scopes.toSorted(),
     openUntil: Math.max(...allowing.map(({ rule }) => rule.until ?? Number.POSITIVE_INFINITY)),
     asks: {
+      groups: allowing.some(({ rule }) => rule.groups !== undefined),
       acr: rules.some(({ rule }) => rule.acr !== undefined),
       amr: rules.some(({ rule }) => rule.amr !== undefined),
     },

@@ -69,7 +69,7 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
   // Not earlier: whoever shows no good token must not learn which resources there are (threat T42).
   if (!resource.ok) return resource
   const foreign = wanted.value.details?.types.some((type) => !resource.value.detailTypes.includes(type)) === true
-  if (foreign) return err({ code: 'CLI117', detail: 'a type that the resource does not take' })
+  if (foreign) return err({ code: 'CLI117', got: 'a type that the resource does not take' })
   // F-12: an actor that the identity provider is not told of would be a claim without a proof.
   if (wanted.value.actor !== undefined && assertion.value.idpClient.quirks.actorToken !== 'caller')
     return err({ code: 'CLI111', detail: `${assertion.value.idpClient.ref} takes none of a caller` })

@@ -38,7 +38,7 @@ describe('the catalogue of refusals', () => {
     '%s names what it is about, or speaks of "the resource", and shows no raw placeholder',
     (code) => {
       for (const refusal of [{ code }, { code, name: 'tasks' }, { code, name: 'tasks', detail: 'canary' }]) {
-        const text = say(refusal)
+        const text = say(refusal, true)
         expect(text).toMatch(PLAIN)
         expect(text.startsWith(`${code}: `)).toBe(true)
         expect(text).not.toMatch(/[{}]|undefined|canary/)
@@ -46,6 +46,17 @@ describe('the catalogue of refusals', () => {
       }
     },
   )
+
+  test('what was expected and what was got is said in full, or not at all', () => {
+    const refusal = { code: 'RAS101', name: 'tasks', expected: 'https://as.test/', got: 'https://as.test' } as const
+    expect(say(refusal, true)).toBe(
+      'RAS101: the authorization server of tasks refused the ID-JAG. Expected https://as.test/, got https://as.test. ' +
+        pageOf('RAS101').fix,
+    )
+    expect(say({ code: 'TOK103', got: 'expired 90 s ago' }, true)).toContain('expired. Got expired 90 s ago. Get a new')
+    expect(say({ code: 'POL100', expected: 'a group' }, true)).toContain('this. Expected a group. An admin')
+    expect(say(refusal, false)).toBe(say({ code: 'RAS101', name: 'tasks' }, true))
+  })
 
   test.each(REFUSAL_CODES)('%s has a voice for each audience, and the voices agree', (code) => {
     const resource = toResourceVoice(code)

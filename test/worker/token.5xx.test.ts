@@ -51,6 +51,13 @@ async function expectMisbehaviour(leg: 'IDP' | 'RAS', row: Misbehaviour): Promis
   expect(answer.text + JSON.stringify(event)).not.toContain(FOREIGN)
 }
 
+// First: a refusal is explained by the metadata of who refused, so the tests below would have it in memory.
+test('an authorization server whose metadata cannot be had', async () => {
+  stage.world.notes.metadata.script({ status: 500 }, 2)
+  const form = { subject_token: await stage.world.corp.idToken(), resource: `${stage.world.notes.resource}found` }
+  await expectTokenError(await stage.grant({ form }), 'RAS114', 503, 'temporarily_unavailable')
+})
+
 describe.each(['IDP', 'RAS'] as const)('%s', (leg) => {
   test.each(MISBEHAVIOUR.filter(({ only }) => only === undefined || only === leg))('$what', async (row) => {
     await expectMisbehaviour(leg, row)
@@ -71,12 +78,6 @@ test('servers that hang or dribble are given up on within their deadline', async
 test('an authorization server nobody listens for', async () => {
   const form = { subject_token: await stage.world.corp.idToken(), resource: `${stage.world.tasks.resource}gone-server` }
   await expectTokenError(await stage.grant({ form }), 'RAS110', 503, 'temporarily_unavailable')
-})
-
-test('an authorization server whose metadata cannot be had', async () => {
-  stage.world.notes.metadata.script({ status: 500 }, 2)
-  const form = { subject_token: await stage.world.corp.idToken(), resource: `${stage.world.notes.resource}found` }
-  await expectTokenError(await stage.grant({ form }), 'RAS114', 503, 'temporarily_unavailable')
 })
 
 test('an identity provider whose keys cannot be had', async () => {

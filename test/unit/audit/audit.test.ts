@@ -165,7 +165,8 @@ describe('the event of', () => {
       event: 'id_jag.request',
       outcome: 'deny',
       code: 'IDP102',
-      detail: 'status 400, error access_denied',
+      detail:
+        'expected a user who may use this client there, and a client that may ask for this resource; status 400, error access_denied',
       user: ALICE,
       client: BROWSER,
       resource: TASKS,

@@ -31,6 +31,7 @@ describe('parseConfig() links', () => {
       tenants: new Set(['acme']),
       idToken: { maxAgeSeconds: 3600, algorithms: ['RS256', 'ES256'] },
       quirks,
+      wants: 'a user who may use this client there, and a client that may ask for this resource',
       clients: new Map([
         [
           'assistant',
@@ -117,6 +118,7 @@ describe('parseConfig() links', () => {
             authorizationServer: {
               issuer: 'https://auth.tasks.example/',
               tokenEndpoint: undefined,
+              wants: 'an identity provider that is trusted there, and a user who is known there',
               audience: 'https://auth.tasks.example/',
               quirks: {
                 sendScope: 'same',
@@ -169,6 +171,7 @@ describe('parseConfig() links', () => {
       revocation: { maxStalenessSeconds: 10 },
       quota: undefined,
       admin: undefined,
+      errors: { detail: 'full' },
       audit: { sinks: ['console'] },
       rateLimits: new Map(),
       secretNames: [

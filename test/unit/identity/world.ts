@@ -42,6 +42,7 @@ export function idp(changes: Partial<Idp> = {}): Idp {
     tenants: undefined,
     idToken: { maxAgeSeconds: 3_600, algorithms: ['ES256', 'RS256'] },
     quirks: idpQuirks('generic', {}),
+    wants: 'a user who may',
     clients: new Map([
       ['web', idpClient('web', 'edge')],
       ['broker', idpClient('broker')],

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { toJson, toProblem, toTokenError, type AnswerContext } from '../../../src/oauth/answers.ts'
 import { REFUSAL_CODES, toResourceVoice, toTokenVoice, type Refusal } from '../../../src/refusal.ts'
 
-const CONTEXT: AnswerContext = { requestId: 'req_1', errorPages: 'https://gw.test/errors/' }
+const CONTEXT: AnswerContext = { requestId: 'req_1', errorPages: 'https://gw.test/errors/', inFull: true }
 const RESOURCE = {
   metadataUrl: 'https://gw.test/.well-known/oauth-protected-resource/r/tasks',
   scopes: ['a', 'b'],

@@ -16,7 +16,7 @@ function codeOf(result: Result<Form, Refusal>): string {
 
 function formOf(text: string): Form {
   const form = parseForm(text)
-  if (!form.ok) throw new Error(form.error.detail)
+  if (!form.ok) throw new Error(form.error.got)
   return form.value
 }
 
@@ -84,7 +84,7 @@ describe('parseForm()', () => {
     ['twice, once written with escapes', 'scope=a&sc%6Fpe=b'],
     ['twice, never with a value', 'scope&scope'],
   ])('refuses a parameter that stands %s', (_how, text) => {
-    expect(parseForm(text)).toEqual({ ok: false, error: { code: 'CLI100', detail: 'a repeated parameter' } })
+    expect(parseForm(text)).toEqual({ ok: false, error: { code: 'CLI100', got: 'a repeated parameter' } })
   })
 
   test.each([
@@ -112,7 +112,7 @@ describe('parseForm()', () => {
     '\uFEFFgrant_type=x',
     'a=%EF%BB%BFb',
   ])('refuses %j, and repeats none of it', (text) => {
-    expect(parseForm(text)).toEqual({ ok: false, error: { code: 'CLI100', detail: 'a malformed parameter' } })
+    expect(parseForm(text)).toEqual({ ok: false, error: { code: 'CLI100', got: 'a malformed parameter' } })
   })
 
   test('takes sixty-four parameters and not one more', () => {
@@ -206,7 +206,7 @@ describe('readForm()', () => {
 
   test.each(['?grant_type=x', '?x', '?access_token=eyJ'])('refuses parameters in the query: %s', async (query) => {
     const read = await readForm(post('a=1', { 'content-type': FORM }, `https://gw.test/token${query}`))
-    expect(read).toEqual({ ok: false, error: { code: 'CLI100', detail: 'parameters in the query string' } })
+    expect(read).toEqual({ ok: false, error: { code: 'CLI100', got: 'parameters in the query string' } })
   })
 
   test('takes 64 KiB and not one byte more', async () => {

@@ -91,14 +91,45 @@ describe('metadataOf()', () => {
       })
     expect(await site.discovery.metadataOf(ISSUER, 'oidc')).toEqual({
       ok: true,
-      value: { issuer: ISSUER, tokenEndpoint: 'https://AS.test:443/t?x=1', jwksUri: 'https://keys.test/' },
+      value: { issuer: ISSUER, tokenEndpoint: 'https://AS.test:443/t?x=1', jwksUri: 'https://keys.test/', lists: {} },
     })
     expect(site.asked).toEqual([OIDC])
   })
 
   test('gives no endpoint the document does not have', async () => {
     const metadata = await createSite().discovery.metadataOf(ISSUER, 'oauth2')
-    expect(metadata).toEqual({ ok: true, value: { issuer: ISSUER, tokenEndpoint: undefined, jwksUri: undefined } })
+    expect(metadata).toEqual({
+      ok: true,
+      value: { issuer: ISSUER, tokenEndpoint: undefined, jwksUri: undefined, lists: {} },
+    })
+  })
+
+  test('knows what the server says it takes, and nothing of lists that are none', async () => {
+    const site = createSite()
+    site.answer = () =>
+      document({
+        issuer: ISSUER,
+        grant_types_supported: ['urn:ietf:params:oauth:grant-type:jwt-bearer'],
+        scopes_supported: ['a', 7],
+        protected_resources: 'https://api.test',
+        token_endpoint_auth_methods_supported: [],
+      })
+    const metadata = await site.discovery.metadataOf(ISSUER, 'oauth2')
+    expect(metadata.ok && metadata.value.lists).toEqual({ grantTypes: ['urn:ietf:params:oauth:grant-type:jwt-bearer'] })
+  })
+
+  test.each([
+    [`${ISSUER}/`, `${ISSUER}/`],
+    [ISSUER.toUpperCase(), ISSUER.toUpperCase()],
+    ['https://evil.test', undefined],
+    [`${ISSUER} `, undefined],
+    [7, undefined],
+  ])('is not taken in by an issuer of %o, and names it only where it was a slip', async (issuer, named) => {
+    const site = createSite()
+    site.answer = () => document({ issuer })
+    const metadata = await site.discovery.metadataOf(ISSUER, 'oauth2')
+    expect(metadata).toMatchObject({ ok: false, error: { kind: 'unusable' } })
+    expect(!metadata.ok && metadata.error.otherIssuer).toBe(named)
   })
 
   test.each([

@@ -51,8 +51,8 @@ const ALICE: Who = {
   idpClientId: 'web-id',
 }
 
-/** Alice through `app`, unless something else is said. */
-export async function assertionOf(changes: Partial<Who> = {}): Promise<VerifiedAssertion> {
+/** Her identity provider, with the one client. */
+export function idpOf(changes: Partial<Who> = {}): Idp {
   const who: Who = { ...ALICE, ...changes }
   const quirks = idpQuirks('generic', {})
   const client: IdpClient = {
@@ -64,7 +64,7 @@ export async function assertionOf(changes: Partial<Who> = {}): Promise<VerifiedA
     quirks,
     edgeClient: who.caller,
   }
-  const idp: Idp = {
+  return {
     name: who.idpName,
     issuer: who.issuer as Issuer,
     tokenEndpoint: undefined,
@@ -73,8 +73,15 @@ export async function assertionOf(changes: Partial<Who> = {}): Promise<VerifiedA
     tenants: undefined,
     idToken: { maxAgeSeconds: 3600, algorithms: ['ES256'] },
     quirks,
+    wants: 'a user who may',
     clients: new Map([[client.name, client]]),
   }
+}
+
+/** Alice through `app`, unless something else is said. */
+export async function assertionOf(changes: Partial<Who> = {}): Promise<VerifiedAssertion> {
+  const who: Who = { ...ALICE, ...changes }
+  const idp = idpOf(who)
   const unused = (): never => {
     throw new Error('no proof needs this')
   }
@@ -140,6 +147,7 @@ export function resourceOf(changes: ResourceChanges = {}): Resource {
       tokenEndpoint: 'https://as.tasks.test/token',
       audience: rasIssuer,
       quirks: rasQuirks('generic', {}),
+      wants: 'a user who is known',
     },
     resource: 'https://api.tasks.test/v1',
     client: rasClient(rasClientId),
