@@ -29,6 +29,7 @@ const steps: readonly Step[] = [
   { name: 'house', run: house },
   { name: 'dependencies', run: () => judged(checkDependencies(ROOT)) },
   { name: 'schema', run: () => command('node', 'scripts/schema.ts', '--check') },
+  { name: 'errors', run: () => command('node', 'scripts/errors.ts', '--check') },
 ]
 
 /** Runs a program of this project, found as npm finds it. */

@@ -1,0 +1,81 @@
+// Writes docs/errors: a page for each code that jagway refuses with, and a list of all of them. Their source is the catalogue
+// of the Worker and src/cli/pages, so a new code needs an entry there to compile, and `npm run errors` after that. `--check`
+// only compares.
+
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
+import prettier from 'prettier'
+import { renderPage } from '../src/cli/pages/pages.ts'
+import { CONFIG_CODES } from '../src/config/config.ts'
+import { pageOf, REFUSAL_CODES } from '../src/refusal.ts'
+
+const FOLDER = new URL('../docs/errors/', import.meta.url)
+
+const FAMILIES: Readonly<Record<string, string>> = {
+  CLI: 'the calling client',
+  TOK: 'the subject token',
+  POL: 'policy',
+  IDP: 'the identity provider (leg 1)',
+  RAS: 'the authorization server of a resource (leg 2)',
+  UPS: 'the API itself',
+  LIM: 'limits',
+  ADM: 'the administration',
+  INT: 'this gateway',
+}
+
+/** File names to texts, as they must stand in the folder. */
+async function pages(): Promise<ReadonlyMap<string, string>> {
+  const texts = new Map<string, string>([['README.md', renderIndex()]])
+  for (const code of REFUSAL_CODES) texts.set(`${code}.md`, await renderPage(code))
+  const options = await prettier.resolveConfig(fileURLToPath(new URL('README.md', FOLDER)))
+  const formatted = [...texts].map(async ([name, text]): Promise<[string, string]> => [
+    name,
+    await prettier.format(text, { ...options, parser: 'markdown' }),
+  ])
+  return new Map(await Promise.all(formatted))
+}
+
+function renderIndex(): string {
+  const lines = [
+    '# Refusals',
+    'Every no of jagway has a code. The answer names it, with the address of its page and a request id that leads to the audit event; `jagway explain CODE` prints the same page.',
+  ]
+  for (const [family, about] of Object.entries(FAMILIES)) {
+    const codes = REFUSAL_CODES.filter((code) => code.startsWith(family)).toSorted()
+    const rows = codes.map((code) => `| [${code}](${code}.md) | ${pageOf(code).says} |`)
+    lines.push(`## ${family}: ${about}`, ['| code | what happened |', '| --- | --- |', ...rows].join('\n'))
+  }
+  const rows = Object.entries(CONFIG_CODES).map(([code, title]) => `| ${code} | ${title} |`)
+  lines.push(
+    '## CFG: the configuration file',
+    'These are told by `jagway check` and at the start, with the line and column in the file and what to write instead. 1xx keep the file from being used, 2xx are warnings.',
+    ['| code | what is wrong |', '| --- | --- |', ...rows].join('\n'),
+  )
+  return `${lines.join('\n\n')}\n`
+}
+
+function stale(wanted: ReadonlyMap<string, string>): readonly string[] {
+  mkdirSync(FOLDER, { recursive: true })
+  const present = readdirSync(FOLDER)
+  const wrong = [...wanted].filter(
+    ([name, text]) => !present.includes(name) || readFileSync(new URL(name, FOLDER), 'utf8') !== text,
+  )
+  return [...wrong.map(([name]) => name), ...present.filter((name) => !wanted.has(name))]
+}
+
+if (import.meta.main) {
+  const wanted = await pages()
+  const wrong = stale(wanted)
+  if (process.argv.includes('--check')) {
+    if (wrong.length > 0)
+      console.error(`not as the catalogue has it, run npm run errors: docs/errors/ ${wrong.join(', ')}`)
+    process.exitCode = wrong.length === 0 ? 0 : 1
+  } else {
+    for (const name of wrong) {
+      const text = wanted.get(name)
+      if (text === undefined) rmSync(new URL(name, FOLDER))
+      else writeFileSync(new URL(name, FOLDER), text)
+    }
+  }
+}

@@ -1,0 +1,16 @@
+// What a page of the manual says of a refusal beyond the catalogue that the Worker carries. Types only.
+
+/** Who can do something about it. */
+export type Party =
+  'caller' | 'user' | 'administrator' | 'identity provider' | 'authorization server' | 'API' | 'nobody'
+
+export interface Page {
+  readonly expected: string
+  /** What came instead; what can stand there is always ours. */
+  readonly got: string
+  readonly who: readonly Party[]
+  /** Keys of jagway.jsonc to look at; NAME stands for a name of yours. */
+  readonly fields?: readonly string[]
+  /** Other codes that look like it. */
+  readonly related?: readonly string[]
+}
