@@ -139,6 +139,10 @@ export interface Proxy {
   readonly upstream: string
   /** Further request headers to pass on, in lower case. */
   readonly requestHeaders: readonly string[]
+  /** The cookies that cross, in both directions; names are case-sensitive. */
+  readonly cookies: readonly string[]
+  /** Origins of pages that we let in ourselves; any other is passed on for the upstream to judge. */
+  readonly ownOrigins: ReadonlySet<string>
   /** Request bodies up to this size are kept until the upstream has taken the token. */
   readonly replayMaxBytes: number
   /** Whether WebSocket upgrades are passed on: a connection outlives every later decision about it. */

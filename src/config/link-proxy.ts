@@ -13,6 +13,10 @@ const RESERVED = ['token', 'authorize', 'jwks', '.well-known', 'errors', 'admin'
 const PATH = /^(?:\/[A-Za-z0-9_~.-]+)+$/
 const DOT_SEGMENT = /\/\.\.?(?:\/|$)/
 const HOST = /^(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/
+/** RFC 6265 section 4.1.1. */
+const COOKIE_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}$/
+/** Ours, and those of the platform before us: that of Cloudflare Access is a credential. */
+const COOKIES_WITHHELD = /^(?:jagway|__(?:host|secure)-jagway|cf_|__cf|_cfuvid$)/i
 const HEADER_NAME = /^[A-Za-z0-9-]{1,100}$/
 
 /**
@@ -38,6 +42,8 @@ export function linkProxies(linker: Linker): Map<string, Proxy> {
     checkReach(linker, resource.proxy.upstream, [...path, 'upstream'])
     const requestHeaders = resource.proxy.request_headers.map((header) => header.toLowerCase())
     requestHeaders.forEach((header, index) => checkHeader(linker, header, [...path, 'request_headers', index]))
+    const { cookies } = resource.proxy
+    cookies.forEach((cookie, index) => checkCookie(linker, cookie, match, [...path, 'cookies', index]))
     if (match === undefined) continue
     const place: Place = { name, match, path: [...path, match.kind] }
     const taken = places.find((other) => collide(other.match, match))
@@ -46,13 +52,16 @@ export function linkProxies(linker: Linker): Map<string, Proxy> {
       linker.report({ code: 'CFG110', path: place.path, message: 'another resource stands in this place', help })
     }
     places.push(place)
+    const publicPlace = publicPlaceOf(linker.draft.publicUrl, match)
     proxies.set(name, {
       match,
       upstream: resource.proxy.upstream.replace(/\/$/, ''),
       requestHeaders,
+      cookies,
+      ownOrigins: new Set([new URL(publicPlace.publicUrl).origin, ...(linker.draft.settings?.cors?.origins ?? [])]),
       webSocket: resource.proxy.web_socket,
       replayMaxBytes: resource.proxy.replay_max_bytes,
-      ...publicPlace(linker.draft.publicUrl, match),
+      ...publicPlace,
     })
   }
   return proxies
@@ -120,6 +129,19 @@ function checkHeader({ report }: Linker, header: string, path: ConfigPath): void
   }
 }
 
+function checkCookie({ report }: Linker, cookie: string, match: Proxy['match'] | undefined, path: ConfigPath): void {
+  if (!COOKIE_NAME.test(cookie)) {
+    const help = "letters, digits and -_.~!#$%&'*+^`|, exactly as the API writes it"
+    report({ code: 'CFG104', path, message: 'the name of a cookie is expected here', help })
+  } else if (COOKIES_WITHHELD.test(cookie)) {
+    const help = 'it belongs to this gateway or to the platform before it'
+    report({ code: 'CFG104', path, message: `the cookie ${quote(cookie)} is never passed on`, help })
+  } else if (/^__host-/i.test(cookie) && match?.kind === 'path') {
+    const help = 'browsers keep such a cookie for a whole host; give the resource a host of its own'
+    report({ code: 'CFG112', path, message: `the cookie ${quote(cookie)} cannot be kept for a path`, help })
+  }
+}
+
 function collide(left: Proxy['match'], right: Proxy['match']): boolean {
   if (left.kind === 'host') return right.kind === 'host' && left.host === right.host
   if (right.kind === 'host') return false
@@ -131,7 +153,7 @@ function placeOf(match: Proxy['match']): string {
 }
 
 /** RFC 9728 section 3.1: the well-known segment goes between the host and the path of the resource identifier. */
-function publicPlace(publicUrl: string, match: Proxy['match']): Pick<Proxy, 'publicUrl' | 'metadataUrl'> {
+function publicPlaceOf(publicUrl: string, match: Proxy['match']): Pick<Proxy, 'publicUrl' | 'metadataUrl'> {
   const well = '/.well-known/oauth-protected-resource'
   if (match.kind === 'path') {
     return { publicUrl: publicUrl + match.prefix, metadataUrl: publicUrl + well + match.prefix }

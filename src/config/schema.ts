@@ -163,6 +163,7 @@ const idJagResourceSchema = object({
       host: v.exactOptional(text),
       upstream: address(upstreamFault),
       request_headers: v.optional(list(text), []),
+      cookies: v.optional(list(text), []),
       /** Bodies up to this size are kept until the upstream has taken the token, so that the request can be sent again. */
       replay_max_bytes: v.optional(
         v.pipe(

@@ -1,7 +1,8 @@
-// Which headers cross the gateway. Requests by allow-list: no identity header, cookie, credential or hop-by-hop header of the
-// caller reaches an upstream (threats T22 to T24). Responses by deny-list: nothing that speaks for our origin, or that
+// Which headers cross the gateway. Requests by allow-list: no identity header, credential or hop-by-hop header of the caller
+// reaches an upstream (threats T22 to T24), and no cookie but those the resource names. Responses by deny-list: nothing that speaks for our origin, or that
 // belongs to the connection between us and the upstream (RFC 9110 section 7.6.1).
 import type { Proxy } from '../model.ts'
+import { toPublicCookies, toUpstreamCookies } from './cookies.ts'
 
 const REQUEST_HEADERS = [
   'accept',
@@ -27,6 +28,8 @@ const REQUEST_HEADERS = [
   'user-agent',
 ] as const
 
+const MCP_HEADER = /^mcp-[a-z0-9-]+$/
+
 const WEBSOCKET_HEADERS = [
   'sec-websocket-extensions',
   'sec-websocket-key',
@@ -44,6 +47,16 @@ export function toUpstreamHeaders({ headers }: Request, proxy: Proxy, upgrade: b
   }
   for (const name of REQUEST_HEADERS) pass(name)
   for (const name of proxy.requestHeaders) pass(name)
+  // The names of some depend on the tool that is called (Mcp-Param-*). Without the version there are none.
+  if (headers.has('mcp-protocol-version')) {
+    for (const name of headers.keys()) if (MCP_HEADER.test(name)) pass(name)
+  }
+  if (proxy.cookies.length > 0 && !nominated.includes('cookie')) {
+    const cookies = toUpstreamCookies(headers.get('cookie') ?? '', proxy)
+    if (cookies !== '') passed['cookie'] = cookies
+  }
+  // A page of an origin that is neither ours nor listed: the upstream judges it as it would without us.
+  if (!proxy.ownOrigins.has(headers.get('origin') ?? '')) pass('origin')
   if (upgrade) {
     for (const name of WEBSOCKET_HEADERS) pass(name)
     passed['upgrade'] = 'websocket'
@@ -93,8 +106,10 @@ const SHARED_CACHING = /(?:^|,)\s*(?:private|no-store)\s*(?:,|$)/i
 
 /** Cleans the headers of an upstream's answer in place. `target` is the URL it answered for. */
 export function cleanResponseHeaders(headers: Headers, proxy: Proxy, target: string): void {
+  const cookies = proxy.cookies.length > 0 ? toPublicCookies(headers.getSetCookie(), proxy, target) : []
   for (const name of nominatedBy(headers.get('connection'))) headers.delete(name)
   for (const name of RESPONSE_HEADERS_DROPPED) headers.delete(name)
+  for (const cookie of cookies) headers.append('set-cookie', cookie)
   // What was fetched with one user's token is nobody else's (RFC 9111 section 3.5).
   if (!SHARED_CACHING.test(headers.get('cache-control') ?? '')) headers.set('cache-control', 'no-store')
   const location = headers.get('location')

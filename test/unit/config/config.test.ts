@@ -139,6 +139,8 @@ describe('parseConfig() links', () => {
               match: { kind: 'path', prefix: '/r/tasks' },
               upstream: 'https://api.tasks.example',
               requestHeaders: [],
+              cookies: [],
+              ownOrigins: new Set(['https://gw.acme.example']),
               replayMaxBytes: 65_536,
               webSocket: false,
               publicUrl: 'https://gw.acme.example/r/tasks',

@@ -7,6 +7,8 @@ const PROXY: Proxy = {
   match: { kind: 'path', prefix: '/r/tasks' },
   upstream: 'https://api.tasks.test/v1',
   requestHeaders: ['x-app', 'x-more'],
+  cookies: [],
+  ownOrigins: new Set(['https://gw.test', 'https://app.test']),
   replayMaxBytes: 0,
   webSocket: true,
   publicUrl: 'https://gw.test/r/tasks',
@@ -71,7 +73,6 @@ describe('headers to the upstream', () => {
     'upgrade',
     'content-length',
     'expect',
-    'origin',
     'referer',
     'sec-fetch-site',
     'sec-websocket-key',
@@ -102,6 +103,30 @@ describe('headers to the upstream', () => {
       }),
     )
   })
+
+  test('of MCP include those whose names nobody can list, for callers that speak it', () => {
+    const mcp = {
+      'mcp-protocol-version': '2026-07-28',
+      'mcp-method': 'tools/call',
+      'mcp-name': 'search',
+      'mcp-param-region': 'us',
+    }
+    expect(upstream({ ...mcp, 'mcp-param-a_b': 'SPOOF', 'x-mcp-param': 'SPOOF' })).toEqual(mcp)
+    expect(upstream({ ...mcp, connection: 'mcp-name' })).not.toHaveProperty('mcp-name')
+    expect(upstream({ 'mcp-session-id': 's', 'mcp-param-region': 'us' })).toEqual({ 'mcp-session-id': 's' })
+  })
+
+  test.each(['https://gw.test', 'https://app.test'])('do not include the origin %s: we have judged it', (origin) => {
+    expect(upstream({ origin })).toEqual({})
+  })
+
+  test.each(['https://evil.test', 'null', 'https://app.test.evil.test', 'https://gw.test:8443'])(
+    'include the origin %s, for the upstream to judge it as without us',
+    (origin) => {
+      expect(upstream({ origin })).toEqual({ origin })
+      expect(upstream({ origin, connection: 'origin' })).toEqual({})
+    },
+  )
 
   test('of an upgrade include what a WebSocket needs, and only then', () => {
     const headers = {

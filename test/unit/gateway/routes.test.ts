@@ -11,6 +11,8 @@ function at(name: string, match: Proxy['match']): Resource {
       match,
       upstream: 'https://api.test',
       requestHeaders: [],
+      cookies: [],
+      ownOrigins: new Set(),
       replayMaxBytes: 0,
       webSocket: false,
       publicUrl: url,
