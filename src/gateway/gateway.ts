@@ -85,7 +85,7 @@ async function handle(
     const still = await confirm(ports, question, acquired.value)
     if (!still.ok) return still
   }
-  const target = proxy.upstream + route.rest + route.search
+  const target = proxy.upstream + route.suffix + route.search
   const outbound: Outbound = { request, body: body.value, resource, proxy, upgrade, trace, target }
   const start = ports.clock.millis()
   const response = await send(ports, outbound, question, permit.value, acquired.value, facts)

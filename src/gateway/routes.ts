@@ -7,6 +7,8 @@ export interface Route {
   readonly proxy: Proxy
   /** The raw path at the resource, beginning with `/`. */
   readonly rest: string
+  /** What is appended to the upstream: `rest`, or nothing where nothing follows the place of the resource. */
+  readonly suffix: string
   /** The raw query with its `?`, or nothing. */
   readonly search: string
 }
@@ -36,7 +38,9 @@ export function createRoutes(resources: Iterable<Resource>): Routes {
       // A Host header need not be a host.
       if (hosts.size === 0 || !URL.canParse(url)) return undefined
       const target = hosts.get(new URL(url).hostname)
-      return target && { ...target, ...split(url) }
+      if (target === undefined) return undefined
+      const { rest, search } = split(url)
+      return { ...target, rest, suffix: rest, search }
     },
     byPath(url) {
       const { rest, search } = split(url)
@@ -46,7 +50,8 @@ export function createRoutes(resources: Iterable<Resource>): Routes {
       )
       if (target === undefined) return undefined
       const { resource, proxy, prefix } = target
-      return { resource, proxy, rest: rest.slice(prefix.length) || '/', search }
+      const suffix = rest.slice(prefix.length)
+      return { resource, proxy, rest: suffix || '/', suffix, search }
     },
   }
 }

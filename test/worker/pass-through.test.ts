@@ -221,7 +221,7 @@ describe('an answer', () => {
       body: '',
       headers: {
         link: ['</a>; rel=next', '</b>; rel=prev'],
-        vary: ['Accept', 'Accept-Language'],
+        vary: 'Accept, Accept-Language',
         'x-many': ['1', '2'],
       },
     })

@@ -81,13 +81,12 @@ describe('a request that may pass', () => {
     expect(calls(world)).toEqual({ idp: 1, ras: 1, upstream: 5 })
   })
 
-  test.each(['/', '', '/a%20b', '/caf%C3%A9?q=%2F..%2F&x=a+b', '/%40?', '/x?a=1&a=2', '/todos/'])(
+  test.each(['/', '', '?x=1', '/a%20b', '/caf%C3%A9?q=%2F..%2F&x=a+b', '/%40?', '/x?a=1&a=2', '/todos/'])(
     'keeps the bytes of its path and query: %j',
     async (rest) => {
       const world = createWorld()
       expect((await send(world, rest)).status).toBe(200)
-      const path = rest === '' || rest.startsWith('?') ? `/${rest}` : rest
-      expect(world.seen('upstream')[0]?.url).toBe(NAMES.api + path)
+      expect(world.seen('upstream')[0]?.url).toBe(NAMES.api + rest)
     },
   )
 

@@ -51,6 +51,13 @@ describe('byPath()', () => {
     expect(byPath(url)).toEqual(found)
   })
 
+  test('appends nothing where nothing follows: an endpoint is not the folder of that name', () => {
+    expect(routes.byPath('https://gw.test/r/tasks?a=b')).toMatchObject({ rest: '/', suffix: '', search: '?a=b' })
+    expect(routes.byPath('https://gw.test/r/tasks/')).toMatchObject({ rest: '/', suffix: '/' })
+    expect(routes.byPath('https://gw.test/r/tasks/x')).toMatchObject({ rest: '/x', suffix: '/x' })
+    expect(routes.byHost('https://notes.gw.test')).toMatchObject({ rest: '/', suffix: '/' })
+  })
+
   test('cuts the path out byte for byte: nothing is decoded, folded or resolved', () => {
     for (const rest of ['/%61', '/a%2Fb', '/%2e%2e/x', '//x', '/;a=b', '/%C3%A9', '/x?', '/a+b', '/*']) {
       expect(byPath(`https://gw.test/r/tasks${rest}`)).toEqual([
