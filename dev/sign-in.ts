@@ -41,8 +41,11 @@ async function authentication(who: LoginClient): Promise<client.ClientAuth> {
   return client.PrivateKeyJwt(kid === undefined ? key : { key, kid })
 }
 
-/** Follows the redirects with a cookie jar, answers the login form, and stops where the client's redirect URI comes. */
-async function walk(start: URL, user: string): Promise<URL> {
+/**
+ * Follows the redirects with a cookie jar, answers the login form, and stops where the client's redirect URI comes: that is
+ * what a browser would be sent to.
+ */
+export async function walk(start: URL, user: string): Promise<URL> {
   const cookies = new Map<string, string>()
   let url = start
   let form: URLSearchParams | undefined

@@ -18,6 +18,14 @@ export type HouseOptions = {
   readonly accessTokenSeconds?: number
   /** Changes the text of the development configuration. */
   readonly edit?: (text: string) => string
+  /** Starts what stands beside the world. */
+  readonly extend?: (world: World) => Promise<Extension>
+}
+
+export type Extension = {
+  readonly edit: (text: string) => string
+  readonly secrets: Readonly<Record<string, string>>
+  readonly close: () => Promise<void>
 }
 
 export async function openHouse(options: HouseOptions = {}): Promise<House> {
@@ -27,10 +35,17 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
   const lines: string[] = []
   const events: Record<string, unknown>[] = []
   const edit = options.edit ?? ((text: string) => text)
+  let extension: Extension | undefined
+  const closeBeside = async () => {
+    await extension?.close()
+    await world.close()
+  }
   try {
+    extension = await options.extend?.(world)
+    const extend = extension?.edit ?? ((text: string) => text)
     const gateway = await launchGateway({
-      config: { fileName: 'jagway.dev.jsonc', text: (origin) => edit(world.config(origin)) },
-      secrets: world.secrets(),
+      config: { fileName: 'jagway.dev.jsonc', text: (origin) => extend(edit(world.config(origin))) },
+      secrets: { ...world.secrets(), ...extension?.secrets },
       instances: options.instances ?? 1,
       onLog: ({ message }) => {
         lines.push(message)
@@ -40,11 +55,11 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     })
     const close = async () => {
       await gateway.close()
-      await world.close()
+      await closeBeside()
     }
     return { world, gateway, events, output: () => lines.join('\n'), close }
   } catch (error) {
-    await world.close()
+    await closeBeside()
     throw error
   }
 }
