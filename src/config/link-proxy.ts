@@ -58,7 +58,7 @@ export function linkProxies(linker: Linker): Map<string, Proxy> {
       upstream: resource.proxy.upstream.replace(/\/$/, ''),
       requestHeaders,
       cookies,
-      ownOrigins: new Set([new URL(publicPlace.publicUrl).origin, ...(linker.draft.settings?.cors?.origins ?? [])]),
+      ownOrigins: new Set([new URL(publicPlace.publicUrl).origin, ...(linker.draft.settings.cors?.origins ?? [])]),
       webSocket: resource.proxy.web_socket,
       replayMaxBytes: resource.proxy.replay_max_bytes,
       ...publicPlace,
