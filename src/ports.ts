@@ -115,6 +115,8 @@ export type TokenWork = (
 /** One flight at a time per name, everywhere. Whoever joins gets the flight's own answer. May throw. */
 export interface SingleFlight {
   join(name: string, job: TokenJob): Promise<Landing>
+  /** What is kept under a name, sealed as it was; it stays there. */
+  peek(name: string): Promise<Uint8Array<ArrayBuffer> | undefined>
   /** Forgets what is kept under a name and answers it, sealed as it was. */
   forget(name: string): Promise<Uint8Array<ArrayBuffer> | undefined>
 }

@@ -36,7 +36,7 @@ export interface Cutter {
 }
 
 export interface CutterPorts {
-  readonly flight: Pick<SingleFlight, 'forget'>
+  readonly flight: Pick<SingleFlight, 'peek' | 'forget'>
   readonly store: TokenStore
   readonly fetch: Fetch
   readonly secrets: Secrets
@@ -80,7 +80,7 @@ interface Tools extends CutterPorts {
 }
 
 async function cutOne(connection: Connection, before: number, tools: Tools): Promise<Cut | undefined> {
-  const held = await takeSealed(connection.name, tools)
+  const held = await findSealed(connection.name, tools)
   if (!held.ok) return cutOf(connection, 'failed')
   const plain = held.value && (await tools.ring.open(connection.name, held.value))
   const entry = plain && decodeEntry(plain)
@@ -88,16 +88,19 @@ async function cutOne(connection: Connection, before: number, tools: Tools): Pro
   // The registry counts in seconds, the entry knows better.
   if (entry.obtainedAt > before) return undefined
   const outcome = await revoke(connection, entry.token, tools)
-  if (outcome !== 'failed') await tools.store.delete(connection.name).catch(() => undefined)
+  if (outcome !== 'failed') {
+    const { flight, store } = tools
+    await Promise.all([answerOf(flight.forget(connection.name)), answerOf(store.delete(connection.name))])
+  }
   return cutOf(connection, outcome, entry)
 }
 
 /** The flight has the newest; KV has it where the flight was put to sleep long ago. Undefined: neither has any. */
-async function takeSealed(
+async function findSealed(
   name: string,
   { flight, store }: Tools,
 ): Promise<Result<Uint8Array<ArrayBuffer> | undefined, 'failed'>> {
-  const kept = await answerOf(flight.forget(name))
+  const kept = await answerOf(flight.peek(name))
   if (kept.ok && kept.value !== undefined) return kept
   const stored = await answerOf(store.get(name))
   if (stored.ok && stored.value !== undefined) return stored

@@ -102,6 +102,11 @@ export function createSingleFlight(
         return within(standIn.join(name, job), timeoutMs, 'the flight of this isolate')
       }
     },
+    async peek(name: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
+      const call = async (): Promise<Uint8Array<ArrayBuffer> | undefined> => namespace.getByName(name).peek()
+      const kept = await within(withOneRetry(call), STORE_TIMEOUT_MS, 'the flight object')
+      return kept ?? (await standIn?.peek(name))
+    },
     async forget(name: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
       const call = async (): Promise<Uint8Array<ArrayBuffer> | undefined> => namespace.getByName(name).forget()
       // Where the object fails, all stays as it is: whoever asks again finds it.

@@ -6,6 +6,7 @@ import type { Row } from './rows.ts'
 /** The object that flies for one key, as it is called from elsewhere. */
 export interface FlightMethods {
   join(job: TokenJob): Promise<Landing>
+  peek(): Promise<Uint8Array<ArrayBuffer> | undefined>
   forget(): Promise<Uint8Array<ArrayBuffer> | undefined>
 }
 

@@ -94,6 +94,11 @@ export class FlightDesk {
     }
   }
 
+  /** What is kept; it stays. */
+  peek(): KeptEntry | undefined {
+    return this.#read(this.#ground.clock.now())?.kept
+  }
+
   /** Drops what is kept, and answers it. */
   async forget(): Promise<KeptEntry | undefined> {
     const record = this.#read(this.#ground.clock.now())

@@ -32,6 +32,10 @@ export function flightClass(workFor: (env: Env) => TokenWork, clock: Clock = sys
       return this.#desk.join(job)
     }
 
+    async peek(): Promise<Uint8Array<ArrayBuffer> | undefined> {
+      return this.#desk.peek()?.sealed
+    }
+
     async forget(): Promise<Uint8Array<ArrayBuffer> | undefined> {
       return (await this.#desk.forget())?.sealed
     }

@@ -22,6 +22,9 @@ export function createLocalFlight(options: LocalFlightOptions): SingleFlight {
       desks.set(name, desk)
       return desk.join(job)
     },
+    async peek(name) {
+      return desks.get(name)?.peek()?.sealed
+    },
     async forget(name) {
       return (await desks.get(name)?.forget())?.sealed
     },

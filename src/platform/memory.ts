@@ -181,6 +181,10 @@ export function createMemorySingleFlight(options: MemorySingleFlightOptions): Me
       // Jobs and landings are copied on their way, there and back, as a remote call copies them.
       return structuredClone(await local.join(name, structuredClone(job)))
     },
+    async peek(name) {
+      await injected(faults.join, 'Durable Object')
+      return local.peek(name)
+    },
     async forget(name) {
       await injected(faults.join, 'Durable Object')
       return local.forget(name)

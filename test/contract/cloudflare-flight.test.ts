@@ -30,6 +30,7 @@ describe.skipIf(ground.platform === undefined)('createSingleFlight()', () => {
         if (answer === undefined || answer instanceof Error) throw answer ?? new Error('called too often')
         return answer
       },
+      peek: async () => undefined,
       forget: async () => undefined,
     })
     return { calls, getByName }
@@ -42,6 +43,10 @@ describe.skipIf(ground.platform === undefined)('createSingleFlight()', () => {
         calls.push(name)
         return fromStandIn
       },
+      async peek(name) {
+        calls.push(`peek ${name}`)
+        return new Uint8Array([3])
+      },
       async forget(name) {
         calls.push(`forget ${name}`)
         return new Uint8Array([2])
@@ -51,7 +56,7 @@ describe.skipIf(ground.platform === undefined)('createSingleFlight()', () => {
   }
 
   test('gives up on an object that hangs', async () => {
-    const flight = createSingleFlight({ getByName: () => ({ join: never, forget: never }) }, undefined, 20)
+    const flight = createSingleFlight({ getByName: () => ({ join: never, peek: never, forget: never }) }, undefined, 20)
     await expect(flight.join('n', createJob())).rejects.toThrow('the flight object took longer than 20 ms')
   })
 
@@ -115,17 +120,18 @@ describe.skipIf(ground.platform === undefined)('createSingleFlight()', () => {
           await ground.pass(2.1)
           throw new Error('Network connection lost.')
         },
+        peek: never,
         forget: never,
       }),
     }
     await expect(createSingleFlight(slow, standIn).join('n', createJob())).rejects.toThrow('Network connection lost.')
-    const hanging = { getByName: () => ({ join: never, forget: never }) }
+    const hanging = { getByName: () => ({ join: never, peek: never, forget: never }) }
     await expect(createSingleFlight(hanging, standIn, 2100).join('n', createJob())).rejects.toThrow('took longer')
     expect(calls).toEqual([])
   })
 
   test('a stand-in that hangs is given up on, too', async () => {
-    const standIn: SingleFlight = { join: never, forget: never }
+    const standIn: SingleFlight = { join: never, peek: never, forget: never }
     const flight = createSingleFlight(createObjects([]), standIn, 20)
     await expect(flight.join('n', createJob())).rejects.toThrow('the flight of this isolate took longer than 20 ms')
   })
@@ -143,12 +149,24 @@ describe.skipIf(ground.platform === undefined)('createSingleFlight()', () => {
   test('forget() asks the object and the stand-in, and fails where the object fails', async () => {
     const { calls, standIn } = createStandIn()
     const of = (forget: () => Promise<Uint8Array<ArrayBuffer> | undefined>) =>
-      createSingleFlight({ getByName: () => ({ join: never, forget }) }, standIn)
+      createSingleFlight({ getByName: () => ({ join: never, peek: never, forget }) }, standIn)
     expect(await of(async () => new Uint8Array([1])).forget('n')).toEqual(new Uint8Array([1]))
     expect(await of(async () => undefined).forget('n')).toEqual(new Uint8Array([2]))
     await expect(of(async () => Promise.reject(new Error('away'))).forget('n')).rejects.toThrow('away')
     await expect(of(never).forget('n')).rejects.toThrow('the flight object took longer than 1000 ms')
     // What the stand-in keeps is there for whoever asks again.
     expect(calls).toEqual(['forget n', 'forget n'])
+  })
+
+  test('peek() asks the stand-in where the object keeps nothing, and fails where the object fails', async () => {
+    const { calls, standIn } = createStandIn()
+    const of = (peek: () => Promise<Uint8Array<ArrayBuffer> | undefined>) =>
+      createSingleFlight({ getByName: () => ({ join: never, peek, forget: never }) }, standIn)
+    expect(await of(async () => new Uint8Array([1])).peek('n')).toEqual(new Uint8Array([1]))
+    expect(calls).toEqual([])
+    expect(await of(async () => undefined).peek('n')).toEqual(new Uint8Array([3]))
+    await expect(of(async () => Promise.reject(new Error('away'))).peek('n')).rejects.toThrow('away')
+    await expect(of(never).peek('n')).rejects.toThrow('the flight object took longer than 1000 ms')
+    expect(calls).toEqual(['peek n'])
   })
 })

@@ -68,6 +68,30 @@ describe('SingleFlight, when entries have been revoked', () => {
   })
 })
 
+describe('SingleFlight.peek()', () => {
+  test('answers what is kept, as often as it is asked, and the next one gets that', async () => {
+    const name = freshName()
+    const job = createJob()
+    const landing = await singleFlight.join(name, job)
+    for (let count = 0; count < 3; count++) {
+      expect(await singleFlight.peek(name)).toEqual(landing.landed && landing.sealed)
+    }
+    expect(await singleFlight.join(name, job)).toMatchObject({ landed: true, fresh: false })
+    expect(await singleFlight.forget(name)).toEqual(landing.landed && landing.sealed)
+  })
+
+  test('answers nothing where nothing is kept, or not any more', async () => {
+    const name = freshName()
+    expect(await singleFlight.peek(name)).toBeUndefined()
+    await singleFlight.join(name, createJob())
+    await singleFlight.forget(name)
+    expect(await singleFlight.peek(name)).toBeUndefined()
+    await singleFlight.join(name, createJob({ minRemainingSeconds: 0, script: { usableForSeconds: 1 } }))
+    await ground.pass(2)
+    expect(await singleFlight.peek(name)).toBeUndefined()
+  })
+})
+
 describe('SingleFlight.forget()', () => {
   test('answers what was kept, sealed as it was, and the next one takes off', async () => {
     const name = freshName()

@@ -148,6 +148,27 @@ describe('a receipt', () => {
     expect(world.tokens.list()).toEqual([])
   })
 
+  test('of a second attempt tells so also of a token that lives too short for KV', async () => {
+    const world = await createWorld()
+    world.answers.set(`${TASKS_AS}/token`, () =>
+      Response.json({ access_token: 'access-token-1', token_type: 'Bearer', expires_in: 50 }),
+    )
+    await world.use('ann')
+    expect(world.tokens.list()).toEqual([])
+    world.answers.set(`${TASKS_AS}/revoke`, () => new Response(null, { status: 503 }))
+    for (let count = 0; count < 2; count++) {
+      const { receipt } = await revoke(world, { user: 'ann' })
+      expect(receipt).toMatchObject({ connections: [{ authorization_server: 'failed' }] })
+      world.clock.advance(1)
+    }
+    world.answers.clear()
+    const { receipt } = await revoke(world, { user: 'ann' })
+    expect(receipt).toMatchObject({ connections: [{ authorization_server: 'revoked' }] })
+    expect(world.revokedTokens().at(-1)).toBe('access-token-1')
+    world.clock.advance(1)
+    expect((await revoke(world, { user: 'ann' })).receipt).toMatchObject({ connections: [] })
+  })
+
   test('finds a token that only KV has left', async () => {
     const world = await createWorld()
     await world.use('ann')

@@ -259,7 +259,11 @@ describe('acquire() when the flight', () => {
         store: world.store.at('home'),
         clock: world.clock,
         background: () => undefined,
-        flight: { join: async () => ({ landed: true, sealed, fresh: true, ms: {} }), forget: async () => undefined },
+        flight: {
+          join: async () => ({ landed: true, sealed, fresh: true, ms: {} }),
+          peek: async () => undefined,
+          forget: async () => undefined,
+        },
       },
       ringOf(world),
       HOUR,
