@@ -163,6 +163,7 @@ function createGround(config: Config, clock: ReturnType<typeof createManualClock
       clock,
       background,
       secrets,
+      certificates: (name) => () => Promise.reject(new Error(`no certificate ${name}`)),
       registry,
       store: store.at('flight'),
       discovery: newDiscovery(),
@@ -193,7 +194,7 @@ function createGround(config: Config, clock: ReturnType<typeof createManualClock
       const doors = { identity, limits, policy, revocations, credentials, clock }
       const gateway = createGateway({ ...doors, fetch: (url, init) => fetch(new Request(url, init)) })
       const token = createTokenEndpoint({ ...doors, config })
-      return createApp({ config, clock, gateway, token, sinks: [{ write: () => undefined }] })
+      return createApp({ config, clock, secrets, gateway, token, sinks: [{ write: () => undefined }] })
     },
   }
 }

@@ -12,13 +12,16 @@ import {
   toOpenIdMetadata,
   toResourceMetadata,
   toServerMetadata,
+  CLIENT_KEYS_PATH,
+  createClientKeys,
+  toClientDocument,
 } from './discovery/discovery.ts'
 import { createRoutes, type Gateway, type Route } from './gateway/gateway.ts'
 import { createCors } from './lib/cors.ts'
 import { err, type Result } from './lib/result.ts'
 import { createTraceContext, type TraceContext } from './lib/trace-context.ts'
 import { toAdminProblem, toPage, toProblem, toTokenError, type AnswerContext } from './oauth/answers.ts'
-import type { AccessSession, AuditSink, Clock } from './ports.ts'
+import type { AccessSession, AuditSink, Clock, Secrets } from './ports.ts'
 import type { Refusal } from './refusal.ts'
 import type { TokenEndpoint } from './token/token.ts'
 
@@ -30,6 +33,7 @@ export interface AppPorts {
   readonly admin?: Admin | undefined
   readonly sinks: readonly AuditSink[]
   readonly clock: Clock
+  readonly secrets: Secrets
 }
 
 /** `access`: what the platform says of whom Cloudflare Access let through. */
@@ -40,7 +44,7 @@ export function createApp(ports: AppPorts): App {
   const routes = createRoutes(config.resources.values())
   const cors = createCors(config.cors?.origins)
   const app = new Hono<{ Bindings: { readonly access: AccessSession | undefined } }>()
-  const publish = (path: string, document: () => Response): void => {
+  const publish = (path: string, document: () => Response | Promise<Response>): void => {
     app.all(path, (c) => answerDocument(config, c.req.method, document))
   }
 
@@ -75,6 +79,11 @@ export function createApp(ports: AppPorts): App {
     app.all('/authorize', () => toPage({ code: 'CLI130' }, newContext(config)))
     app.all('/token', (c) => answerToken(ports, c.req.raw))
   }
+  const clientKeys = createClientKeys(config, ports.secrets)
+  if (clientKeys !== undefined) publish(CLIENT_KEYS_PATH, clientKeys)
+  for (const document of config.clientDocuments) {
+    publish(new URL(document.id).pathname, () => toClientDocument(config, document))
+  }
   app.notFound(() => toProblem({ code: 'CLI106' }, newContext(config), undefined))
   app.onError(() => fault(config))
 
@@ -98,9 +107,13 @@ function fault(config: Config): Response {
 }
 
 /** What anybody may read: it is read, not written (RFC 9110 section 9.3). */
-function answerDocument(config: Config, method: string, document: () => Response): Response {
+async function answerDocument(
+  config: Config,
+  method: string,
+  document: () => Response | Promise<Response>,
+): Promise<Response> {
   if (method === 'GET') return document()
-  if (method === 'HEAD') return new Response(null, document())
+  if (method === 'HEAD') return new Response(null, await document())
   const answer =
     method === 'OPTIONS'
       ? new Response(null, { status: 204 })

@@ -22,6 +22,9 @@ export type SecretName = Brand<string, 'SecretName'>
 /** JWS algorithms that can be allowed at all: asymmetric ones (RFC 8725 section 3.1). */
 export type SigningAlgorithm = 'RS256' | 'RS384' | 'RS512' | 'PS256' | 'PS384' | 'PS512' | 'ES256' | 'ES384' | 'EdDSA'
 
+/** The name of a Worker binding that makes requests with a client certificate of ours. */
+export type CertificateName = Brand<string, 'CertificateName'>
+
 /** The current secret, and behind it the one before while a rotation lasts. */
 export type SecretNames = readonly SecretName[]
 
@@ -37,6 +40,8 @@ export type OutboundAuth =
       readonly audience: 'issuer' | 'token_endpoint'
       readonly typ: 'client-authentication+jwt' | 'JWT' | 'none'
     }
+  /** RFC 8705 section 2: the handshake authenticates, and the body says only who. */
+  | { readonly method: 'tls_client_auth' | 'self_signed_tls_client_auth'; readonly certificate: CertificateName }
   | { readonly method: 'none' }
 
 /** Public keys as published by their owner (RFC 7517 section 5). */

@@ -4,7 +4,7 @@ import type { NumericDate } from './lib/numeric-date.ts'
 import type { Secret } from './lib/secret.ts'
 import type { AuditEvent } from './audit-event.ts'
 import type { Connection, Revocation, RevocationSelector } from './connection.ts'
-import type { AuthorizationDetails, Issuer, SecretName } from './model.ts'
+import type { AuthorizationDetails, CertificateName, Issuer, SecretName } from './model.ts'
 import type { Refusal } from './refusal.ts'
 
 /** The wall clock, and a steady one for durations. */
@@ -18,6 +18,9 @@ export interface Clock {
 
 /** One outbound request. Redirects are the caller's business: every request is made with `redirect: 'manual'`. */
 export type Fetch = (request: Request) => Promise<Response>
+
+/** The same with a client certificate of ours in the TLS handshake (RFC 8705). Their presence is checked at start. */
+export type Certificates = (name: CertificateName) => Fetch
 
 /** One proxied request, likewise. Apart from `Fetch` because a request object costs, and every proxied request pays. */
 export type Forward = (url: string, init: RequestInit) => Promise<Response>

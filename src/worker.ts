@@ -12,6 +12,7 @@ import { createLimits } from './limits/limits.ts'
 import { createDiscovery } from './oauth/metadata.ts'
 import {
   createBackground,
+  createCertificates,
   createConsoleSink,
   createFetch,
   createLocalFlight,
@@ -25,6 +26,7 @@ import {
   createTokenStore,
   flightClass,
   missingLimiters,
+  missingCertificates,
   missingSecrets,
   systemClock,
   weakSealingKeys,
@@ -48,6 +50,9 @@ if (missing.length > 0) throw new Error(`secrets that jagway.jsonc names are not
 const uncounted = missingLimiters(env, config.rateLimits.keys())
 if (uncounted.length > 0)
   throw new Error(`rate limits that jagway.jsonc names are not bound in wrangler.toml: ${uncounted.join(', ')}`)
+const uncertified = missingCertificates(env, config.certificateNames)
+if (uncertified.length > 0)
+  throw new Error(`client certificates that jagway.jsonc names are not bound: ${uncertified.join(', ')}`)
 const weak = weakSealingKeys(env, config.cache.sealingKeys)
 if (weak.length > 0) throw new Error(`sealing keys that are too short, 32 random bytes are meant: ${weak.join(', ')}`)
 
@@ -55,6 +60,7 @@ const clock = systemClock
 const fetch = createFetch()
 const background = createBackground()
 const secrets = createSecrets(env)
+const certificates = createCertificates(env)
 const discovery = createDiscovery({ fetch, clock, background }, { local })
 const ring = createKeyRing(config.cache.sealingKeys, secrets)
 const store = createTokenStore(env.TOKENS)
@@ -73,18 +79,19 @@ const registry = createRegistry(env.LEDGERS)
 const revocations = createRevocations(config.revocation.maxStalenessSeconds, { log, clock, background })
 const work = createTokenWork(
   config,
-  { fetch, clock, background, secrets, store, discovery, registry, revocations },
+  { fetch, clock, background, secrets, certificates, store, discovery, registry, revocations },
   ring,
 )
 const flight = createSingleFlight(env.FLIGHTS, createLocalFlight({ work, clock, background }))
 const credentials = createCredentials({ store, clock, background, flight }, ring, config.cache.maxTtlSeconds)
 
-const cutter = createCutter(config, { flight, store, fetch, secrets, discovery }, ring)
+const cutter = createCutter(config, { flight, store, fetch, secrets, certificates, discovery }, ring)
 
 const limits = createLimits(config, createRateLimiter(env))
 const doors = { identity, limits, policy, revocations, credentials, clock }
 const app = createApp({
   config,
+  secrets,
   clock,
   gateway: createGateway({ ...doors, fetch: createForward() }),
   token: createTokenEndpoint({ ...doors, config }),

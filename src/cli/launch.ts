@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
+import { getCACertificates } from 'node:tls'
 import type { Json, Miniflare, MiniflareOptions } from 'miniflare'
 import { parseConfig, renderProblems, type Config } from '../config/config.ts'
 import { workerBundle } from './bundle.ts'
@@ -16,14 +17,19 @@ export type ConfigSource = {
 
 export type LogEntry = { readonly level: string; readonly message: string }
 
+/** PEM texts. */
+export type KeyPair = { readonly key: string; readonly cert: string }
+
 export type LaunchOptions = {
   readonly config: ConfigSource
   readonly secrets?: Readonly<Record<string, string>>
+  /** Client certificates, by the name of the binding that has them. */
+  readonly certificates?: Readonly<Record<string, KeyPair>>
   readonly host?: string
   /** 0, or none, takes any free port. */
   readonly port?: number
-  /** PEM texts; with them the gateway answers https. */
-  readonly https?: { readonly key: string; readonly cert: string }
+  /** With it the gateway answers https. */
+  readonly https?: KeyPair
   /** A folder for the token cache and the Durable Objects; without it they live as long as the gateway. */
   readonly persist?: string
   /** So many isolates of the same Worker, sharing one token cache and one set of Durable Objects. */
@@ -85,7 +91,8 @@ export async function launchGateway(options: LaunchOptions): Promise<RunningGate
     const { config, secrets } = current
     const text = typeof config.text === 'string' ? config.text : config.text(url)
     const bindings: Record<string, Json> = { [SEALING_KEY]: sealing, ...secrets }
-    const { rateLimits } = checkConfiguration(text, config.fileName, bindings)
+    const certificates = options.certificates ?? {}
+    const { rateLimits } = checkConfiguration(text, config.fileName, bindings, certificates)
     const modules: { type: 'ESModule' | 'Text'; path: string; contents: string }[] = [
       { type: 'ESModule', path: 'worker.mjs', contents: await workerBundle() },
       { type: 'Text', path: 'jagway.jsonc', contents: text },
@@ -113,6 +120,9 @@ export async function launchGateway(options: LaunchOptions): Promise<RunningGate
         modules,
         bindings,
         kvNamespaces: { TOKENS: 'tokens' },
+        serviceBindings: Object.fromEntries(
+          Object.entries(certificates).map(([name, pair]) => [name, certifiedNetwork(pair)]),
+        ),
         ratelimits: Object.fromEntries(
           [...rateLimits.values()].map(({ binding, limit, periodSeconds }) => [
             binding,
@@ -167,13 +177,30 @@ export async function launchGateway(options: LaunchOptions): Promise<RunningGate
  * Parses the configuration before workerd starts. The Worker parses it again in its global scope, so nothing rests on
  * this: it only makes the answer to a mistake faster and cleaner.
  */
-function checkConfiguration(text: string, fileName: string, secrets: Readonly<Record<string, unknown>>): Config {
+function checkConfiguration(
+  text: string,
+  fileName: string,
+  secrets: Readonly<Record<string, unknown>>,
+  certificates: Readonly<Record<string, unknown>>,
+): Config {
   const parsed = parseConfig(text, { fileName, local: true })
   if (!parsed.ok) throw new LaunchError('configuration', renderProblems(text, parsed.error))
   const missing = parsed.value.secretNames.filter((name) => !Object.hasOwn(secrets, name))
   if (missing.length > 0)
     throw new LaunchError('configuration', `${fileName} names secrets that have no value here: ${missing.join(', ')}`)
+  const unbound = parsed.value.certificateNames.filter((name) => !Object.hasOwn(certificates, name))
+  if (unbound.length > 0) {
+    const message = `${fileName} names client certificates that are not here: ${unbound.join(', ')}`
+    throw new LaunchError('configuration', `${message}; jagway serve takes them by --certificates`)
+  }
   return parsed.value
+}
+
+/** What stands in for a binding of `mtls_certificates`, which exists in the cloud alone: the same, made by workerd itself. */
+function certifiedNetwork({ key, cert }: KeyPair) {
+  const keypair = { privateKey: key, certificateChain: cert }
+  const tlsOptions = { keypair, trustedCertificates: getCACertificates('default') }
+  return { network: { allow: ['public', 'private'], tlsOptions } }
 }
 
 /** Holds lines back while a Worker starts: what a Worker that failed to start has said is in the error already. */

@@ -3,8 +3,15 @@
 import { readFile } from 'node:fs/promises'
 import { defineCommand } from 'citty'
 import { EXIT, ExitError } from './exit.ts'
-import { launchGateway, LaunchError, type LaunchOptions, type LogEntry, type RunningGateway } from './launch.ts'
-import { readSecrets } from './secrets-file.ts'
+import {
+  launchGateway,
+  LaunchError,
+  type KeyPair,
+  type LaunchOptions,
+  type LogEntry,
+  type RunningGateway,
+} from './launch.ts'
+import { parseKeyPairs, readSecrets } from './secrets-file.ts'
 import { untilStopped } from './signals.ts'
 
 /** Where http may be spoken: nobody but this machine hears it. */
@@ -17,6 +24,11 @@ export default defineCommand({
     port: { type: 'string', valueHint: 'N', default: '8787', description: 'The port; 0 takes a free one' },
     host: { type: 'string', valueHint: 'ADDRESS', default: '127.0.0.1', description: 'The address to listen on' },
     secrets: { type: 'string', valueHint: 'FILE', description: 'Secrets: a JSON object, or lines NAME=value' },
+    certificates: {
+      type: 'string',
+      valueHint: 'FILE',
+      description: 'Client certificates: { "BINDING": { "cert": FILE, "key": FILE } }',
+    },
     persist: { type: 'string', valueHint: 'DIR', description: 'Keep the token cache in this folder' },
     'https-key': { type: 'string', valueHint: 'FILE', description: 'Answer https: the private key, PEM' },
     'https-cert': { type: 'string', valueHint: 'FILE', description: 'Answer https: the certificates, PEM' },
@@ -40,6 +52,7 @@ export default defineCommand({
     const gateway = await launch({
       config: { fileName: args.config, text: await readInput(args.config) },
       secrets: args.secrets === undefined ? {} : readSecrets(args.secrets, await readInput(args.secrets)),
+      ...(args.certificates === undefined ? {} : { certificates: await readCertificates(args.certificates) }),
       host: args.host,
       port: parsePort(args.port),
       ...(args.persist === undefined ? {} : { persist: args.persist }),
@@ -55,6 +68,17 @@ export default defineCommand({
     return EXIT.ok
   },
 })
+
+/** The files named in it are found from where the program was started, as every other. */
+async function readCertificates(file: string): Promise<Record<string, KeyPair>> {
+  const written = parseKeyPairs(file, await readInput(file))
+  const read = async ({ cert, key }: KeyPair): Promise<KeyPair> => ({
+    cert: await readInput(cert),
+    key: await readInput(key),
+  })
+  const entries = Object.entries(written).map(async ([name, pair]) => [name, await read(pair)] as const)
+  return Object.fromEntries(await Promise.all(entries))
+}
 
 /** Gives every expected failure to start its exit code. */
 export async function launch(options: LaunchOptions): Promise<RunningGateway> {

@@ -2,12 +2,22 @@
 // Worker's global scope, so that a wrong file fails the start or the upload and never a request; and in the CLI.
 import { err, ok, type Result } from '../lib/result.ts'
 import { isObject } from '../lib/strict-json.ts'
-import type { AdminAccess, CallingClient, Idp, OutboundAuth, RateLimit, Resource, Rule, SecretName } from '../model.ts'
+import type {
+  AdminAccess,
+  CallingClient,
+  CertificateName,
+  Idp,
+  RateLimit,
+  Resource,
+  Rule,
+  SecretName,
+} from '../model.ts'
 import { renderProblems } from './frame.ts'
 import { linkAdmin } from './link-admin.ts'
 import { linkLimits } from './link-limits.ts'
 import { claimsAskedFor, linkRules } from './link-rules.ts'
-import { secretsOfAuth } from './link-auth.ts'
+import { keysOfAuth, ownRegistrations, secretsOfAuth, type OwnKeyName } from './link-auth.ts'
+import { linkDocuments, type ClientDocument } from './link-documents.ts'
 import { link } from './link.ts'
 import { findWarnings } from './lint.ts'
 import type { ConfigPath, ConfigProblem, Finding, Span } from './problem.ts'
@@ -16,6 +26,8 @@ import { locate, place, readSource } from './source.ts'
 import { isLoopbackHttp } from './urls.ts'
 
 export { renderProblems } from './frame.ts'
+export type { OwnKeyName } from './link-auth.ts'
+export type { ClientDocument } from './link-documents.ts'
 export {
   CONFIG_CODES,
   didYouMean,
@@ -56,8 +68,14 @@ export interface Config {
   readonly audit: { readonly sinks: readonly 'console'[] }
   /** Every counter of requests that must be bound, by its binding. */
   readonly rateLimits: ReadonlyMap<string, RateLimit>
+  /** Documents about clients of ours whose ids are addresses of ours. */
+  readonly clientDocuments: readonly ClientDocument[]
+  /** The private keys that we authenticate with, each once. */
+  readonly ownKeys: readonly OwnKeyName[]
   /** Every secret that must be present, sorted, each once. */
   readonly secretNames: readonly SecretName[]
+  /** Every binding with a client certificate that must be present, likewise. */
+  readonly certificateNames: readonly CertificateName[]
 }
 
 export interface ParseOptions {
@@ -92,7 +110,13 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
   const rules = linkRules(linker)
   const admin = linkAdmin(linker)
   const { settings, publicUrl } = draft
-  const secretNames = [...new Set([...settings.cache.sealing_keys, ...secretsOf(links)])].toSorted()
+  const registrations = ownRegistrations(links)
+  const ownAuths = registrations.map(({ auth }) => auth)
+  const clientDocuments = linkDocuments(linker.report, publicUrl, registrations)
+  const callerAuths = [...links.clients.values()].flatMap(({ auth }) => auth ?? [])
+  const secrets = [...settings.cache.sealing_keys, ...[...ownAuths, ...callerAuths].flatMap(secretsOfAuth)]
+  const secretNames = [...new Set(secrets)].toSorted()
+  const certificates = ownAuths.flatMap((auth) => ('certificate' in auth ? [auth.certificate] : []))
   const limited = [...links.clients.values()].map(({ name, rateLimit }) => ({
     limit: rateLimit,
     path: ['clients', name, 'rate_limit'],
@@ -118,7 +142,10 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
     errors,
     audit: { sinks: audit.sinks },
     rateLimits,
+    clientDocuments,
+    ownKeys: [...new Map(ownAuths.flatMap(keysOfAuth).map((own) => [`${own.name} ${own.alg}`, own])).values()],
     secretNames,
+    certificateNames: [...new Set(certificates)].toSorted(),
   })
 }
 
@@ -143,15 +170,4 @@ export function saysLocal(text: string): boolean {
 
 function inOrder(problems: readonly ConfigProblem[]): ConfigProblem[] {
   return problems.toSorted((a, b) => a.line - b.line || a.column - b.column)
-}
-
-function secretsOf(links: Pick<Config, 'idps' | 'clients' | 'resources'>): SecretName[] {
-  const outbound: OutboundAuth[] = [
-    ...[...links.idps.values()].flatMap((idp) => [...idp.clients.values()].map((client) => client.auth)),
-    ...[...links.resources.values()].flatMap(({ client, clientsByCaller }) =>
-      [client, ...clientsByCaller.values()].map(({ auth }) => auth),
-    ),
-  ]
-  const inbound = [...links.clients.values()].flatMap(({ auth }) => (auth === undefined ? [] : [auth]))
-  return [...outbound, ...inbound].flatMap(secretsOfAuth)
 }

@@ -1,6 +1,6 @@
 // How clients prove who they are, linked: ours at the servers of others, with the defaults of their products, and those that
 // call us.
-import type { InboundAuth, OutboundAuth, SecretName } from '../model.ts'
+import type { ClientId, Idp, InboundAuth, OutboundAuth, Resource, SecretName, SigningAlgorithm } from '../model.ts'
 import { linkKeys } from './link-keys.ts'
 import type { Linker } from './linker.ts'
 import type { ConfigPath } from './problem.ts'
@@ -20,6 +20,8 @@ export function linkOutboundAuth(entry: OutboundAuthEntry, profile: ProfileName)
       const typ = entry.typ ?? defaults.typ ?? (audience === 'issuer' ? 'client-authentication+jwt' : 'none')
       return { method: entry.method, keys: entry.key, alg: entry.alg, audience, typ }
     }
+    case 'tls_client_auth':
+    case 'self_signed_tls_client_auth':
     case 'none':
       return entry
   }
@@ -37,6 +39,41 @@ export function linkInboundAuth(linker: Linker, entry: InboundAuthEntry, path: C
   ]
   linker.report({ code: 'CFG103', path, at: 'key', message, help, restsOn })
   return undefined
+}
+
+/** One of our clients somewhere, and where the file speaks of it. */
+export interface OwnRegistration {
+  readonly path: ConfigPath
+  readonly id: ClientId
+  readonly auth: OutboundAuth
+}
+
+/** At identity providers and at authorization servers. */
+export function ownRegistrations(links: OwnServers): readonly OwnRegistration[] {
+  const atIdps = [...links.idps].flatMap(([idp, { clients }]) =>
+    [...clients].map(([name, { id, auth }]) => ({ path: ['idps', idp, 'clients', name], id, auth })),
+  )
+  const atServers = [...links.resources].flatMap(([name, { client, clientsByCaller }]) => {
+    const path = ['resources', name]
+    const own = [...clientsByCaller].map(([caller, each]) => ({ path: [...path, 'clients', caller], ...each }))
+    return [{ path: [...path, 'client'], ...client }, ...own]
+  })
+  return [...atIdps, ...atServers]
+}
+
+interface OwnServers {
+  readonly idps: ReadonlyMap<string, Idp>
+  readonly resources: ReadonlyMap<string, Pick<Resource, 'client' | 'clientsByCaller'>>
+}
+
+/** A private key of ours, and what it signs by. */
+export interface OwnKeyName {
+  readonly name: SecretName
+  readonly alg: SigningAlgorithm
+}
+
+export function keysOfAuth(auth: OutboundAuth): readonly OwnKeyName[] {
+  return auth.method === 'private_key_jwt' ? auth.keys.map((name) => ({ name, alg: auth.alg })) : []
 }
 
 export function secretsOfAuth(auth: OutboundAuth | InboundAuth): readonly SecretName[] {

@@ -88,6 +88,17 @@ function linkIdpClients(linker: Linker, idpName: string, entry: IdpEntry, quirks
     const ref = `${idpName}/${name}`
     if (edgeClient !== undefined) checkEdgeClient(linker, edgeClient, ref, [...path, name, 'edge_client'])
     const ownAuth = linkOutboundAuth(auth, entry.profile)
+    if (quirks.actorToken === 'client_assertion' && auth.method !== 'private_key_jwt') {
+      const message = 'this client has no client assertion that could be sent as "actor_token"'
+      const help = 'use "private_key_jwt", or write "actor_token": "none" into the quirks of the identity provider'
+      linker.report({
+        code: 'CFG112',
+        path: [...path, name, 'auth', 'method'],
+        message,
+        help,
+        restsOn: [['idps', idpName, 'quirks']],
+      })
+    }
     clients.set(name, { name, ref, idpName, id, auth: ownAuth, quirks, edgeClient })
   }
   return clients

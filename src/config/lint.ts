@@ -1,9 +1,12 @@
 // Warnings about a configuration that can be used but hardly means what it says. Pure: what was linked goes in.
 import type { CallingClient, Idp, Resource, Rule } from '../model.ts'
+import { ownRegistrations } from './link-auth.ts'
+import { documentWarnings } from './link-documents.ts'
 import { quote, type Finding } from './problem.ts'
 
 /** As much of a configuration as is looked at. */
 interface Linted {
+  readonly publicUrl: string
   readonly idps: ReadonlyMap<string, Idp>
   readonly clients: ReadonlyMap<string, CallingClient>
   readonly resources: ReadonlyMap<string, Resource>
@@ -11,7 +14,12 @@ interface Linted {
 }
 
 export function findWarnings(config: Linted): Finding[] {
-  return [...clientWarnings(config), ...resourceWarnings(config), ...ruleWarnings(config)]
+  return [
+    ...clientWarnings(config),
+    ...resourceWarnings(config),
+    ...ruleWarnings(config),
+    ...documentWarnings(config.publicUrl, ownRegistrations(config)),
+  ]
 }
 
 function clientWarnings({ idps, clients, rules }: Linted): Finding[] {

@@ -2,7 +2,7 @@
 // lines: code, message, help (`toFinding` in shape.ts takes them apart again).
 import * as v from 'valibot'
 import { parseDate, parseDateTime } from '../lib/date-time.ts'
-import type { ClientId, ScopeToken, SecretName, SigningAlgorithm } from '../model.ts'
+import type { CertificateName, ClientId, ScopeToken, SecretName, SigningAlgorithm } from '../model.ts'
 import { didYouMean, quote, type ConfigCode } from './problem.ts'
 import type { AddressFault } from './urls.ts'
 
@@ -257,6 +257,23 @@ export const rateLimit = v.pipe(
   }),
   v.transform(({ binding, limit, period }) => ({ binding, limit, periodSeconds: PERIODS[period] })),
 )
+
+/** A binding of the Worker that holds a client certificate (`mtls_certificates` in wrangler.toml), by its name. */
+export const certificate = v.pipe(
+  object({
+    binding: v.pipe(
+      v.string(STRING_EXPECTED),
+      v.regex(SECRET_NAME, say('CFG105', 'the name of a binding is A-Z, 0-9 and _ only, at most 64')),
+      v.check((written) => !TAKEN.has(written), say('CFG105', 'this is the name of another binding of the Worker')),
+      v.guard(isCertificateName),
+    ),
+  }),
+  v.transform((reference) => reference.binding),
+)
+
+function isCertificateName(written: string): written is CertificateName {
+  return SECRET_NAME.test(written)
+}
 
 /** RFC 6749 section 2.2 and appendix A.1. */
 const CLIENT_ID = /^[\x20-\x7E]{1,512}$/

@@ -20,6 +20,7 @@ export const CONFIG_CODES = {
   CFG203: 'a rule binds proxied requests only',
   CFG204: 'a rule can never match',
   CFG205: 'a client is reachable without its own authentication',
+  CFG206: 'a client id leads to no document of ours',
 } as const
 
 export type ConfigCode = keyof typeof CONFIG_CODES

@@ -7,6 +7,7 @@ import {
   address,
   algorithm,
   badChoice,
+  certificate,
   byText,
   claimValue,
   clientId,
@@ -61,9 +62,18 @@ const outboundAuthSchema = v.variant(
       audience: v.exactOptional(oneOf(['issuer', 'token_endpoint'])),
       typ: v.exactOptional(oneOf(['client-authentication+jwt', 'JWT', 'none'])),
     }),
+    object({ method: v.literal('tls_client_auth'), certificate }),
+    object({ method: v.literal('self_signed_tls_client_auth'), certificate }),
     object({ method: v.literal('none') }),
   ],
-  badChoice('method', ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none']),
+  badChoice('method', [
+    'client_secret_basic',
+    'client_secret_post',
+    'private_key_jwt',
+    'tls_client_auth',
+    'self_signed_tls_client_auth',
+    'none',
+  ]),
 )
 
 /** How a calling client authenticates at ours. There is no `none`: a client without `auth` has no token endpoint. */

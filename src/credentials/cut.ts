@@ -10,7 +10,7 @@ import { createClientAuths, type ClientAuths } from '../oauth/client-auth.ts'
 import { decodeCompactJwt } from '../oauth/compact-jwt.ts'
 import type { Discovery } from '../oauth/metadata.ts'
 import { revokeAccessToken } from '../oauth/revocation.ts'
-import type { Fetch, Secrets, SingleFlight, TokenStore } from '../ports.ts'
+import type { Certificates, Fetch, Secrets, SingleFlight, TokenStore } from '../ports.ts'
 import { decodeEntry, type Entry } from './entry.ts'
 import type { KeyRing } from './key-ring.ts'
 
@@ -40,6 +40,7 @@ export interface CutterPorts {
   readonly store: TokenStore
   readonly fetch: Fetch
   readonly secrets: Secrets
+  readonly certificates: Certificates
   readonly discovery: Discovery
 }
 
@@ -49,7 +50,7 @@ const TOTAL_TIMEOUT_MS = 15_000
 const MAX_NUMERIC_DATE = 1e11
 
 export function createCutter(config: Pick<Config, 'resources'>, ports: CutterPorts, ring: KeyRing): Cutter {
-  const tools: Tools = { ...ports, config, ring, auths: createClientAuths(ports.secrets) }
+  const tools: Tools = { ...ports, config, ring, auths: createClientAuths(ports) }
   return {
     async cut(connections, before) {
       const done = new Map<Connection, Cut | undefined>()
@@ -125,9 +126,11 @@ async function revoke(connection: Connection, token: Secret, tools: Tools): Prom
     // Who configures the token endpoint may have a server without metadata; then it offers nothing that could be known of.
     return tokenEndpoint !== undefined && metadata.error.kind === 'unusable' ? 'not_offered' : 'failed'
   }
-  const { revocationEndpoint } = metadata.value
-  if (revocationEndpoint === undefined) return 'not_offered'
   const client = resource.clientsByCaller.get(connection.client) ?? resource.client
+  const { mtls } = metadata.value
+  const alias = 'certificate' in client.auth ? mtls?.revocationEndpoint : undefined
+  const revocationEndpoint = alias ?? metadata.value.revocationEndpoint
+  if (revocationEndpoint === undefined) return 'not_offered'
   // An assertion for "the token endpoint" keeps to that name here as well: it is how such servers know themselves.
   const audience = tokenEndpoint ?? metadata.value.tokenEndpoint ?? revocationEndpoint
   const own = await tools.auths.prepare(client.auth, audience)

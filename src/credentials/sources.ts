@@ -7,7 +7,7 @@ import { err, ok, type Result } from '../lib/result.ts'
 import { Secret } from '../lib/secret.ts'
 import type { Connection } from '../connection.ts'
 import type { Idp, IdpClient, OutboundAuth, RasClient, Resource, ScopeToken } from '../model.ts'
-import { createClientAuths, type ClientAuths } from '../oauth/client-auth.ts'
+import { asActor, createClientAuths, type ClientAuths } from '../oauth/client-auth.ts'
 import {
   exchangeForIdJag,
   redeemIdJag,
@@ -20,6 +20,7 @@ import type { Discovery } from '../oauth/metadata.ts'
 import { isScopeToken } from '../oauth/vocabulary.ts'
 import type {
   Background,
+  Certificates,
   Clock,
   Fetch,
   KeptEntry,
@@ -44,6 +45,7 @@ export interface SourcePorts {
   readonly clock: Clock
   readonly background: Background
   readonly secrets: Secrets
+  readonly certificates: Certificates
   readonly store: TokenStore
   readonly discovery: Discovery
   readonly registry: Registry
@@ -73,7 +75,7 @@ export function createTokenWork(config: Config, ports: SourcePorts, ring: KeyRin
     ...ports,
     config,
     ring,
-    auths: createClientAuths(ports.secrets),
+    auths: createClientAuths(ports),
     circuits: createCircuits(ports.clock),
     unredeemed: new BoundedMap(MAX_UNREDEEMED),
   }
@@ -216,9 +218,11 @@ async function obtainIdJag(task: Task, tools: Tools, ms: Times): Promise<Result<
     place.value.release()
     return err(open('IDP112'))
   }
+  const { client } = endpoint.value
+  const actsItself = idp.quirks.actorToken === 'client_assertion'
   const exchange = (): Promise<Result<IdJag, LegRefusal>> =>
     exchangeForIdJag(tools.fetch, {
-      idp: endpoint.value,
+      idp: { ...endpoint.value, client: actsItself ? asActor(client) : client },
       subjectToken: new Secret(job.subjectToken),
       rasIssuer: resource.authorizationServer.issuer,
       rasClientId: task.rasClient.id,
@@ -258,7 +262,8 @@ async function legEndpoint(
   if (tokenEndpoint === undefined) {
     const metadata = await tools.discovery.metadataOf(server.issuer, leg === 'IDP' ? 'oidc' : 'oauth2')
     if (!metadata.ok) return err({ code: `${leg}114`, ...slipIn(metadata.error, server.issuer), retryAfterSeconds: 5 })
-    tokenEndpoint = metadata.value.tokenEndpoint
+    const { mtls } = metadata.value
+    tokenEndpoint = ('certificate' in client.auth ? mtls?.tokenEndpoint : undefined) ?? metadata.value.tokenEndpoint
   }
   if (tokenEndpoint === undefined) return err({ code: `${leg}114`, detail: 'the metadata names no token endpoint' })
   const own = await tools.auths.prepare(client.auth, tokenEndpoint)

@@ -21,7 +21,10 @@ export function placeFor(issuer: Issuer, idpClient: IdpClient, resource: Resourc
   const { authorizationServer: server } = resource
   const target = encodeFields([resource.name, server.issuer, server.audience, resource.resource])
   const ways = waysOf(idpClient.quirks, server.quirks, resource.dpop)
-  return encodeFields([issuer, idpClient.ref, idpClient.id, rasClientFor(resource, caller).id, target, ways])
+  const { id, auth } = rasClientFor(resource, caller)
+  // A server may bind the token to the certificate it was shown (RFC 8705 section 3).
+  const certificate = 'certificate' in auth ? auth.certificate : undefined
+  return encodeFields([issuer, idpClient.ref, idpClient.id, id, certificate, target, ways])
 }
 
 /** The quirks that decide what is granted or to what it is bound. All are words of our own, so a space parts them. */

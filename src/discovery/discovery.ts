@@ -8,6 +8,8 @@ import { SIGN_IN_SCOPES } from '../oauth/challenge.ts'
 import { GRANT_TYPE, PROOF_ALGORITHMS } from '../oauth/vocabulary.ts'
 import { isRefusalCode, pageOf } from '../refusal.ts'
 
+export { CLIENT_KEYS_PATH, createClientKeys, toClientDocument } from './own-client.ts'
+
 /** Whether anybody can use the token endpoint at all: presence of a client that can authenticate is enablement. */
 export function hasTokenEndpoint(config: Config): boolean {
   return [...config.clients.values()].some(({ auth }) => auth !== undefined)

@@ -5,9 +5,10 @@ import * as oauth from 'oauth4webapi'
 import { toBase64Url, toUtf8 } from '../lib/bytes.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import type { OutboundAuth, SecretName } from '../model.ts'
-import type { Secrets } from '../ports.ts'
+import type { Certificates, Fetch, Secrets } from '../ports.ts'
 import type { Answer, CallProblem } from './counterparty.ts'
 import { importOwnKey } from './own-key.ts'
+import { TOKEN_TYPE } from './vocabulary.ts'
 
 /** Why a credential of ours cannot be used; names the secret, never its value. */
 export type AuthProblem = string
@@ -15,6 +16,8 @@ export type AuthProblem = string
 /** One client of ours at one server. */
 export interface OwnClient {
   readonly authenticate: oauth.ClientAuth
+  /** The way with a client certificate of ours; undefined: the ordinary one. */
+  readonly certified: Fetch | undefined
   /** The other secret of a rotation; undefined: there is none that could be used. */
   other(): Promise<oauth.ClientAuth | undefined>
   /** The other has been taken: begin with it from now on. */
@@ -29,8 +32,13 @@ export interface ClientAuths {
   prepare(auth: OutboundAuth, tokenEndpoint: string): Promise<Result<OwnClient, AuthProblem>>
 }
 
+export interface ClientAuthPorts {
+  readonly secrets: Secrets
+  readonly certificates: Certificates
+}
+
 /** Remembers which secret of a rotation each server takes. */
-export function createClientAuths(secrets: Secrets): ClientAuths {
+export function createClientAuths({ secrets, certificates }: ClientAuthPorts): ClientAuths {
   // By server and secrets, all of them of the configuration.
   const taken = new Map<string, SecretName>()
   return {
@@ -43,6 +51,7 @@ export function createClientAuths(secrets: Secrets): ClientAuths {
       if (!authenticate.ok) return authenticate
       return ok({
         authenticate: authenticate.value,
+        certified: 'certificate' in auth ? certificates(auth.certificate) : undefined,
         async other() {
           const way = second && (await toClientAuth(auth, second, tokenEndpoint, secrets))
           return way?.ok === true ? way.value : undefined
@@ -57,6 +66,8 @@ export function createClientAuths(secrets: Secrets): ClientAuths {
 
 function secretsOf(auth: OutboundAuth): readonly SecretName[] {
   switch (auth.method) {
+    case 'tls_client_auth':
+    case 'self_signed_tls_client_auth':
     case 'none':
       return []
     case 'client_secret_basic':
@@ -64,6 +75,27 @@ function secretsOf(auth: OutboundAuth): readonly SecretName[] {
       return auth.secrets
     case 'private_key_jwt':
       return auth.keys
+  }
+}
+
+/** The same client, acting in the user's name: what authenticates it is the `actor_token`, too, as Okta's guides show it. */
+export function asActor(client: OwnClient): OwnClient {
+  const acting =
+    (authenticate: oauth.ClientAuth): oauth.ClientAuth =>
+    async (server, as, body, headers) => {
+      await authenticate(server, as, body, headers)
+      const assertion = body.get('client_assertion')
+      if (assertion === null) throw new Error('a client without an assertion cannot act')
+      body.set('actor_token', assertion)
+      body.set('actor_token_type', TOKEN_TYPE.jwt)
+    }
+  return {
+    ...client,
+    authenticate: acting(client.authenticate),
+    async other() {
+      const other = await client.other()
+      return other && acting(other)
+    },
   }
 }
 
@@ -94,6 +126,7 @@ async function toClientAuth(
   secrets: Secrets,
 ): Promise<Result<oauth.ClientAuth, AuthProblem>> {
   if (auth.method === 'none') return ok(oauth.None())
+  if ('certificate' in auth) return ok(oauth.TlsClientAuth())
   if (name === undefined) return err('no secret is named')
   const secret = (await secrets(name)).reveal()
   switch (auth.method) {

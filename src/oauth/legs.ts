@@ -232,7 +232,7 @@ async function ask(
 ): Promise<Result<Answer, CallProblem>> {
   return callAs(endpoint.client, (authenticate) =>
     call(
-      fetch,
+      endpoint.client.certified ?? fetch,
       (send) =>
         oauth.genericTokenEndpointRequest(
           { issuer: endpoint.issuer, token_endpoint: endpoint.tokenEndpoint },

@@ -7,6 +7,7 @@ import { reachFault } from '../lib/reach.ts'
 import { slipBetween } from '../lib/slip.ts'
 import { Refreshing, type RefreshingBounds } from '../lib/refreshing.ts'
 import { err, ok, type Result } from '../lib/result.ts'
+import { isObject } from '../lib/strict-json.ts'
 import type { Issuer } from '../model.ts'
 import type { Background, Clock, Fetch } from '../ports.ts'
 import { callForDocument, DOCUMENT_LIMITS, type Answer, type CallProblem } from './counterparty.ts'
@@ -30,6 +31,9 @@ export interface ServerMetadata {
     /** RFC 9728 section 4. */
     readonly resources?: readonly string[] | undefined
   }
+  /** RFC 8705 section 5: where the same is to be had by clients with a certificate, if it is elsewhere. */
+  readonly mtls?:
+    { readonly tokenEndpoint: string | undefined; readonly revocationEndpoint: string | undefined } | undefined
 }
 
 /** Which well-known document is asked for first: OpenID Connect Discovery section 4, or RFC 8414 section 3. */
@@ -114,14 +118,20 @@ function judge(answer: Answer, issuer: Issuer, options: DiscoveryOptions): Resul
   const jwksUri = endpoint(body['jwks_uri'], options)
   if (tokenEndpoint === 'refused') return unusable('metadata whose token_endpoint is not an https URL')
   if (jwksUri === 'refused') return unusable('metadata whose jwks_uri is not an https URL')
-  // Revoking is an extra: an address that cannot be used does not make the server unusable.
-  const revocation = endpoint(body['revocation_endpoint'], options)
-  const revocationEndpoint = revocation === 'refused' ? undefined : revocation?.url
+  const revocationEndpoint = extra(body['revocation_endpoint'], options)
+  const aliases = body['mtls_endpoint_aliases']
+  const mtls = isObject(aliases)
+    ? {
+        tokenEndpoint: extra(aliases['token_endpoint'], options),
+        revocationEndpoint: extra(aliases['revocation_endpoint'], options),
+      }
+    : undefined
   return ok({
     issuer,
     tokenEndpoint: tokenEndpoint?.url,
     jwksUri: jwksUri?.url,
     revocationEndpoint,
+    mtls,
     lists: {
       grantTypes: listOf(body['grant_types_supported']),
       grantProfiles: listOf(body['authorization_grant_profiles_supported']),
@@ -151,6 +161,12 @@ function otherIssuer(theirs: unknown, ours: Issuer): Result<never, CallProblem> 
 /** Printable ASCII without space, quote and backslash, as it may stand in an answer. */
 function isPlain(text: string): boolean {
   return /^[\x21\x23-\x5B\x5D-\x7E]{1,512}$/.test(text)
+}
+
+/** An address that cannot be used and is not indispensable does not make the server unusable. */
+function extra(value: unknown, options: DiscoveryOptions): string | undefined {
+  const found = endpoint(value, options)
+  return found === 'refused' ? undefined : found?.url
 }
 
 function endpoint(value: unknown, options: DiscoveryOptions): { readonly url: string } | 'refused' | undefined {

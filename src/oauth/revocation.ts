@@ -26,7 +26,7 @@ export async function revokeAccessToken(
 ): Promise<Result<undefined, RevocationProblem>> {
   const answer = await callAs(client, (authenticate) =>
     call(
-      fetch,
+      client.certified ?? fetch,
       (send) =>
         oauth.revocationRequest(
           { issuer, revocation_endpoint: revocationEndpoint },

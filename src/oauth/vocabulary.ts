@@ -9,11 +9,15 @@ export const GRANT_TYPE = {
   jwtBearer: 'urn:ietf:params:oauth:grant-type:jwt-bearer',
 } as const
 
+/** draft-ietf-oauth-identity-assertion-authz-grant sections 7.2 and 8 */
+export const GRANT_PROFILE = { idJag: 'urn:ietf:params:oauth:grant-profile:id-jag' } as const
+
 /** RFC 8693 section 3; `id-jag` by draft-ietf-oauth-identity-assertion-authz-grant (with a hyphen, unlike `id_token`). */
 export const TOKEN_TYPE = {
   accessToken: 'urn:ietf:params:oauth:token-type:access_token',
   idToken: 'urn:ietf:params:oauth:token-type:id_token',
   idJag: 'urn:ietf:params:oauth:token-type:id-jag',
+  jwt: 'urn:ietf:params:oauth:token-type:jwt',
 } as const
 
 /** draft-ietf-oauth-identity-assertion-authz-grant section 7.2: a grant profile in metadata. */

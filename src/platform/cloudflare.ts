@@ -3,10 +3,11 @@ import { waitUntil } from 'cloudflare:workers'
 import { sha256 } from '../lib/digest.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
 import { Secret } from '../lib/secret.ts'
-import type { SecretName } from '../model.ts'
+import type { CertificateName, SecretName } from '../model.ts'
 import type {
   AuditSink,
   Background,
+  Certificates,
   Fetch,
   Forward,
   Landing,
@@ -248,6 +249,24 @@ export function weakSealingKeys(env: Bindings, names: readonly SecretName[]): st
 export function missingSecrets(env: Bindings, names: Iterable<SecretName>): string[] {
   const isThere = (value: unknown): boolean => isStoreBinding(value) || (typeof value === 'string' && value !== '')
   return [...new Set(names)].filter((name) => !isThere(env[name]))
+}
+
+/** What a binding of `mtls_certificates` is: it makes requests, and shows its certificate to whoever asks for one. */
+export function createCertificates(env: Bindings): Certificates {
+  return (name) => (request) => {
+    const binding = env[name]
+    if (!isFetcher(binding)) throw new Error(`the certificate ${name} is not bound`)
+    return binding.fetch(request)
+  }
+}
+
+/** The names under which nothing is bound that could make a request. */
+export function missingCertificates(env: Bindings, names: readonly CertificateName[]): string[] {
+  return names.filter((name) => !isFetcher(env[name]))
+}
+
+function isFetcher(value: unknown): value is { fetch(request: Request): Promise<Response> } {
+  return typeof value === 'object' && value !== null && 'fetch' in value && typeof value.fetch === 'function'
 }
 
 export function createRateLimiter(env: Bindings): RateLimiter {

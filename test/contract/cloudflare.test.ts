@@ -3,7 +3,7 @@ import { createGround } from '#ground'
 import { describe, expect, test } from 'vitest'
 import { numericDate } from '../../src/lib/numeric-date.ts'
 import type { AuditEvent } from '../../src/audit-event.ts'
-import type { SecretName } from '../../src/model.ts'
+import type { CertificateName, SecretName } from '../../src/model.ts'
 
 const ground = createGround()
 
@@ -99,6 +99,35 @@ describe.skipIf(ground.platform === undefined)('createSecrets() and missingSecre
     const wanted = ['TEXT', 'EMPTY', 'STORED', 'ABSENT', 'NUMBER', 'ABSENT', 'constructor', '__proto__'].map(named)
     expect(missingSecrets(env, wanted)).toEqual(['EMPTY', 'ABSENT', 'NUMBER', 'constructor', '__proto__'])
     expect(missingSecrets(env, [])).toEqual([])
+  })
+})
+
+describe.skipIf(ground.platform === undefined)('createCertificates() and missingCertificates()', () => {
+  if (ground.platform === undefined) return
+  const { createCertificates, missingCertificates } = ground.platform.cloudflare
+  const called = (name: string): CertificateName => name as CertificateName
+
+  test('a request goes by the binding of its name, as it is', async () => {
+    const seen: Request[] = []
+    const binding = {
+      async fetch(request: Request): Promise<Response> {
+        // A binding of the platform minds how it is called.
+        if (this !== binding) throw new TypeError('Illegal invocation')
+        seen.push(request)
+        return new Response('shown')
+      },
+    }
+    const request = new Request('https://as.test/token', { method: 'POST', body: 'a=b', redirect: 'manual' })
+    const answer = await createCertificates({ CERT: binding })(called('CERT'))(request)
+    expect([await answer.text(), seen]).toEqual(['shown', [request]])
+  })
+
+  test('what cannot make a request is no certificate, and names of every object are none', async () => {
+    const env = { CERT: { fetch: never }, TEXT: 'swordfish', STORE: { get: never }, NUMBER: 7 }
+    const wanted = ['CERT', 'TEXT', 'STORE', 'NUMBER', 'ABSENT', 'constructor', '__proto__'].map(called)
+    expect(missingCertificates(env, wanted)).toEqual(['TEXT', 'STORE', 'NUMBER', 'ABSENT', 'constructor', '__proto__'])
+    const fetch = createCertificates(env)(called('TEXT'))
+    await expect((async () => fetch(new Request('https://as.test')))()).rejects.toThrow('TEXT is not bound')
   })
 })
 

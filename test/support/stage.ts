@@ -45,7 +45,7 @@ type ConfigParts = {
   readonly agentKey: TestKey
 }
 
-type StageOptions = Pick<LaunchOptions, 'instances' | 'persist'> & {
+type StageOptions = Pick<LaunchOptions, 'instances' | 'persist' | 'certificates'> & {
   readonly edit?: (config: ReturnType<typeof configOf>, world: Counterparties) => unknown
   readonly secrets?: Readonly<Record<string, string>>
   /** Counterparties of an earlier stage, for a restart. */
@@ -71,6 +71,7 @@ export async function openStage(options: StageOptions = {}) {
     secrets: { ...SECRETS, ...options.secrets },
     instances: options.instances ?? 1,
     ...(options.persist === undefined ? {} : { persist: options.persist }),
+    ...(options.certificates === undefined ? {} : { certificates: options.certificates }),
     onLog: ({ message }) => {
       lines.push(message)
       const event: unknown = message.startsWith('{') ? JSON.parse(message) : undefined

@@ -168,11 +168,14 @@ export async function createWorld(options: WorldOptions = {}) {
   const replay = createMemoryReplayGuard({ clock })
   const newRevocations = () => createRevocations(config.revocation.maxStalenessSeconds, { log, clock, background })
   const revocations = newRevocations()
-  const sources = { fetch, clock, background, secrets, store, discovery, registry, revocations }
+  const certificates = (name: string): never => {
+    throw new Error(`no certificate ${name}`)
+  }
+  const sources = { fetch, clock, background, secrets, certificates, store, discovery, registry, revocations }
   const work = createTokenWork(config, sources, ring)
   const flight = createMemorySingleFlight({ work, clock, background })
   const sink = createRecordingSink()
-  const cutter = createCutter(config, { flight, store, fetch, secrets, discovery }, ring)
+  const cutter = createCutter(config, { flight, store, fetch, secrets, certificates, discovery }, ring)
 
   /** Another isolate: memory of its own, everything else shared. */
   const createInstance = () => {
@@ -186,6 +189,7 @@ export async function createWorld(options: WorldOptions = {}) {
       credentials: createCredentials({ store, flight, clock, background }, ring, config.cache.maxTtlSeconds),
     }
     return createApp({
+      secrets,
       config,
       clock,
       gateway: createGateway({ ...doors, fetch: (url, init) => fetch(new Request(url, init)) }),

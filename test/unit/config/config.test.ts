@@ -176,6 +176,9 @@ describe('parseConfig() links', () => {
       errors: { detail: 'full' },
       audit: { sinks: ['console'] },
       rateLimits: new Map(),
+      clientDocuments: [],
+      ownKeys: [{ name: 'ASSISTANT_IDP_KEY', alg: 'ES256' }],
+      certificateNames: [],
       secretNames: [
         'ASSISTANT_IDP_KEY',
         'GATEWAY_IDP_SECRET',
@@ -304,6 +307,36 @@ describe('parseConfig() links', () => {
       configOf(EXAMPLE.replace('"id": "gw-at-tasks", "auth": { "method": "none" }', `"id": "gw", "auth": ${auth}`))
     expect(own(`{ "method": "client_secret_post", "secret": ${two} }`).secretNames).toContain('BOT_NEW')
     expect(own(`{ "method": "private_key_jwt", "alg": "ES256", "key": ${two} }`).secretNames).toContain('BOT_NEW')
+  })
+
+  it('client ids that are addresses of ours to the documents that are served there', () => {
+    const registered = '"id": "gw-at-tasks", "auth": { "method": "none" }'
+    const documentsOf = (id: string) =>
+      configOf(broken(registered, `"id": "${id}", "auth": { "method": "none" }`).text).clientDocuments
+    const id = 'https://gw.example/clients/acme_1.gw.json'
+    expect(documentsOf(id)).toEqual([{ id, name: 'acme_1.gw', method: 'none', algorithms: [] }])
+    for (const other of [
+      'gw-at-tasks',
+      'https://other.example/clients/a.json',
+      'https://gw.example/clients/.json',
+      'https://gw.example/clients/..json',
+      'https://gw.example/clients/a/../b.json',
+      'https://gw.example/clients/%61.json',
+      'https://gw.example/clients/a.json?x',
+      'https://gw.example/Clients/a.json',
+      'HTTPS://gw.example/clients/a.json',
+      'https://gw.example.evil.example/clients/a.json',
+    ]) {
+      expect(documentsOf(other)).toEqual([])
+    }
+  })
+
+  it('bindings of certificates, each once', () => {
+    const auth = '"auth": { "method": "tls_client_auth", "certificate": { "binding": "OWN_CERT" } }'
+    const config = configOf(EXAMPLE.replaceAll('"auth": { "method": "none" }', auth))
+    expect(config.certificateNames).toEqual(['OWN_CERT'])
+    expect(config.secretNames).not.toContain('OWN_CERT')
+    expect(config.resources.get('tasks')?.client.auth).toEqual({ method: 'tls_client_auth', certificate: 'OWN_CERT' })
   })
 
   it('durations to seconds', () => {

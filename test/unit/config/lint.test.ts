@@ -30,6 +30,22 @@ describe('lintConfig()', () => {
       '"bot"',
     ],
     [
+      'a client id that looks like a document of ours and is none',
+      '"id": "gw-at-tasks"',
+      '"id": "https://gw.example/clients/a/b.json"',
+      'CFG206',
+      '20:25',
+      'no client document',
+    ],
+    [
+      'one that is written otherwise',
+      '"id": "gw-at-tasks"',
+      '"id": "https://gw.example/client.json"',
+      'CFG206',
+      '20:25',
+      'no client document',
+    ],
+    [
       'a client nobody can call as',
       '"bot": {',
       '"ghost": { "subject_tokens": ["main/gateway"] }, "bot": {',

@@ -171,6 +171,52 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
       '"prototype"',
     ],
   ],
+  'our clients at the servers of others': [
+    [
+      'refuses a certificate that is named as a secret',
+      '"auth": { "method": "none" }, "edge',
+      '"auth": { "method": "tls_client_auth", "certificate": { ›"secret": "CERT" } }, "edge',
+      'CFG102',
+      '"secret"',
+    ],
+    [
+      'refuses a binding whose name cannot be one',
+      '"auth": { "method": "none" }, "edge',
+      '"auth": { "method": "tls_client_auth", "certificate": { "binding": ›"my-cert" } }, "edge',
+      'CFG105',
+      'A-Z, 0-9 and _',
+    ],
+    [
+      'refuses another binding of the Worker as a certificate',
+      '"auth": { "method": "none" }, "edge',
+      '"auth": { "method": "self_signed_tls_client_auth", "certificate": { "binding": ›"TOKENS" } }, "edge',
+      'CFG105',
+      'another binding',
+    ],
+    [
+      'refuses to send an assertion as actor that the client does not have',
+      '"clients": {\n        "gateway": { "id": "gw", "auth": { "method": "none" }',
+      '"quirks": { "actor_token": "client_assertion" },\n"clients": {\n        "gateway": { "id": "gw", "auth": { "method": ›"none" }',
+      'CFG112',
+      'no client assertion',
+      'private_key_jwt',
+    ],
+    [
+      'refuses a secret of a client that is known by its document',
+      '"id": "gw-at-tasks", "auth": { "method": "none" }',
+      '"id": "https://gw.example/clients/gw.json", "auth": { "method": ›"client_secret_post", "secret": { "secret": "S" } }',
+      'CFG112',
+      'cannot share a secret',
+      'private_key_jwt',
+    ],
+    [
+      'refuses one document for two ways to authenticate',
+      '"id": "gw-at-tasks", "auth": { "method": "none" } }',
+      '"id": "https://gw.example/clients/a.json", "auth": { "method": "none" } }, "clients": { "bot": { "id": "https://gw.example/clients/a.json", "auth": { "method": ›"private_key_jwt", "key": { "secret": "K" }, "alg": "ES256" } } }',
+      'CFG112',
+      'by "none"',
+    ],
+  ],
   secrets: [
     [
       'refuses a secret written down in a list',
@@ -853,9 +899,9 @@ describe('parseConfig(): two faults in one file', () => {
     'refuses an object where a list belongs': /no resource of the rule/,
     'refuses a list with one thing twice': /no resource of the rule/,
     'refuses a scope with a space': /no resource of the rule/,
-    'refuses a public URL with a path': /our own host/,
-    'refuses a public URL with a slash at its end': /our own host/,
-    'refuses a public URL in upper case': /our own host/,
+    'refuses a public URL with a path': /our own host|document/,
+    'refuses a public URL with a slash at its end': /our own host|document/,
+    'refuses a public URL in upper case': /our own host|document/,
   }
   /** All of them take as long as the rest of the tests together. */
   const EVERY = 9

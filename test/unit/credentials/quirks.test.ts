@@ -1,8 +1,9 @@
 // What a configuration says of a server, as the server sees it: one test for each quirk, over the whole house.
 import { describe, expect, test } from 'vitest'
 import { nameParts } from '../../../src/credentials/token-key.ts'
-import { mint, type Claims } from '../../support/keys.ts'
+import { createTestKey, mint, type Claims } from '../../support/keys.ts'
 import {
+  claimsOf,
   createWorld,
   idpKey,
   IDPS,
@@ -88,6 +89,62 @@ describe('the identity provider is asked', () => {
     grant(fooled, { aud: 'urn:saas:tasks' })
     expect(await origin(fooled, await permitFor(fooled))).toBe('IDP109')
     expect(cost(fooled)).toEqual([1, 0])
+  })
+})
+
+test('actor_token client_assertion sends the assertion that authenticates us as the actor, and the RAS gets none', async () => {
+  const key = await createTestKey('okta-1')
+  const auth = { method: 'private_key_jwt', key: { secret: 'OKTA_KEY' }, alg: 'ES256' }
+  const corp = IDPS['corp'] as Json & { clients: Json }
+  const world = createWorld({
+    secrets: { OKTA_KEY: JSON.stringify(key.privateJwk) },
+    idps: {
+      corp: {
+        ...corp,
+        profile: 'okta',
+        quirks: { actor_token: 'client_assertion' },
+        clients: { web: { id: 'web-id', auth, edge_client: 'browser-app' } },
+      },
+    },
+    clients: { 'browser-app': { subject_tokens: ['corp/web'] } },
+    rules: [{ id: 'all', effect: 'allow' }],
+  })
+  await tokenFrom(world, await permitFor(world))
+  const [one] = world.seen('idp')
+  const assertion = one?.form.get('client_assertion') ?? ''
+  expect(one?.form.getAll('actor_token')).toEqual([assertion])
+  expect(one?.form.get('actor_token_type')).toBe('urn:ietf:params:oauth:token-type:jwt')
+  // As the profile of the product says: the endpoint that is called, and no type that would forbid it.
+  expect(claimsOf(assertion)).toMatchObject({ iss: 'web-id', sub: 'web-id', aud: NAMES.idpToken })
+  expect(atob(assertion.split('.')[0] ?? '')).not.toContain('"typ"')
+  expect(world.seen('ras')[0]?.form.has('actor_token')).toBe(false)
+})
+
+describe('mutual TLS', () => {
+  test.each(['tls_client_auth', 'self_signed_tls_client_auth'])(
+    'of %s goes by its binding, to its server alone',
+    async (method) => {
+      const client = { id: 'gw-at-tasks', auth: { method, certificate: { binding: 'TASKS_CERT' } } }
+      const world = createWorld({ resources: { ...RESOURCES, tasks: { ...RESOURCES.tasks, client } } })
+      await tokenFrom(world, await permitFor(world))
+      expect(world.seen().map(({ role, certificate }) => [role, certificate])).toEqual([
+        ['idp', undefined],
+        ['ras', 'TASKS_CERT'],
+      ])
+      const [one] = world.seen('ras')
+      expect(one?.form.get('client_id')).toBe('gw-at-tasks')
+      expect(one?.headers.has('authorization')).toBe(false)
+      expect([one?.form.has('client_secret'), one?.form.has('client_assertion')]).toEqual([false, false])
+    },
+  )
+
+  test('at the identity provider, too', async () => {
+    const corp = IDPS['corp'] as Json & { clients: Json }
+    const auth = { method: 'tls_client_auth', certificate: { binding: 'IDP_CERT' } }
+    const web = { id: 'web-id', auth, edge_client: 'browser-app' }
+    const world = createWorld({ idps: { corp: { ...corp, clients: { ...corp.clients, web } } } })
+    await tokenFrom(world, await permitFor(world))
+    expect(world.seen().map(({ certificate }) => certificate)).toEqual(['IDP_CERT', undefined])
   })
 })
 

@@ -224,6 +224,7 @@ describe('the work of a flight in another deployment', async () => {
       clock: world.clock,
       background: () => undefined,
       secrets,
+      certificates: unused,
       store: world.store.at('x'),
       discovery: { metadataOf: unused },
       registry: createMemoryRegistry({ clock: world.clock }),

@@ -3,13 +3,22 @@ import type { ClientAuth } from 'oauth4webapi'
 import { describe, expect, test } from 'vitest'
 import { fromUtf8 } from '../../../src/lib/bytes.ts'
 import { Secret } from '../../../src/lib/secret.ts'
-import type { OutboundAuth, SecretName, SigningAlgorithm } from '../../../src/model.ts'
-import { createClientAuths } from '../../../src/oauth/client-auth.ts'
+import type { CertificateName, OutboundAuth, SecretName, SigningAlgorithm } from '../../../src/model.ts'
+import { asActor, createClientAuths, type ClientAuths } from '../../../src/oauth/client-auth.ts'
+import type { Fetch, Secrets } from '../../../src/ports.ts'
 import { createTestKey } from '../../support/keys.ts'
 
 const ISSUER = 'https://as.test/'
 const ENDPOINT = 'https://as.test/token'
 const SECRET = 'THE_SECRET' as SecretName
+
+/** No certificate is bound. */
+function authsWith(secrets: Secrets): ClientAuths {
+  const certificates = (name: string): never => {
+    throw new Error(`no certificate ${name}`)
+  }
+  return createClientAuths({ secrets, certificates })
+}
 
 interface Sent {
   readonly headers: Record<string, string>
@@ -17,7 +26,7 @@ interface Sent {
 }
 
 async function prepare(auth: OutboundAuth, secret = ''): Promise<ClientAuth> {
-  const made = await createClientAuths(async () => new Secret(secret)).prepare(auth, ENDPOINT)
+  const made = await authsWith(async () => new Secret(secret)).prepare(auth, ENDPOINT)
   if (!made.ok) throw new Error(made.error)
   return made.value.authenticate
 }
@@ -85,7 +94,7 @@ describe('client_secret_post and none', () => {
   })
 
   test('none sends the id alone, and asks for no secret', async () => {
-    const made = await createClientAuths(() => Promise.reject(new Error('asked'))).prepare({ method: 'none' }, ENDPOINT)
+    const made = await authsWith(() => Promise.reject(new Error('asked'))).prepare({ method: 'none' }, ENDPOINT)
     if (!made.ok) throw new Error(made.error)
     expect(await send(made.value.authenticate, 'public')).toEqual({ headers: {}, body: { client_id: 'public' } })
   })
@@ -179,13 +188,71 @@ describe('private_key_jwt', () => {
       '-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----',
     ]
     for (const text of bad) {
-      const made = await createClientAuths(async () => new Secret(text)).prepare(privateKeyJwt('ES256'), ENDPOINT)
+      const made = await authsWith(async () => new Secret(text)).prepare(privateKeyJwt('ES256'), ENDPOINT)
       expect(made).toEqual({ ok: false, error: 'the secret THE_SECRET does not hold a private key for ES256' })
     }
-    const rsa = await createClientAuths(async () => new Secret(JSON.stringify(key.privateJwk))).prepare(
+    const rsa = await authsWith(async () => new Secret(JSON.stringify(key.privateJwk))).prepare(
       privateKeyJwt('RS256'),
       ENDPOINT,
     )
     expect(rsa).toEqual({ ok: false, error: 'the secret THE_SECRET does not hold a private key for RS256' })
+  })
+})
+
+describe.each(['tls_client_auth', 'self_signed_tls_client_auth'] as const)('%s', (method) => {
+  const auth: OutboundAuth = { method, certificate: 'THE_CERT' as CertificateName }
+
+  test('sends the id alone, by the way that has the certificate, and asks for no secret', async () => {
+    const certified: Fetch = () => Promise.reject(new Error('not called'))
+    const asked: string[] = []
+    const certificates = (name: string): Fetch => {
+      asked.push(name)
+      return certified
+    }
+    const secrets = (): never => {
+      throw new Error('no secret is needed')
+    }
+    const made = await createClientAuths({ secrets, certificates }).prepare(auth, ENDPOINT)
+    if (!made.ok) throw new Error(made.error)
+    expect(await send(made.value.authenticate, 'gw')).toEqual({ headers: {}, body: { client_id: 'gw' } })
+    expect([made.value.certified === certified, asked]).toEqual([true, ['THE_CERT']])
+    expect(await made.value.other()).toBeUndefined()
+  })
+})
+
+test('whoever authenticates otherwise takes the ordinary way', async () => {
+  const made = await authsWith(async () => new Secret('s')).prepare(
+    { method: 'client_secret_post', secrets: [SECRET] },
+    ENDPOINT,
+  )
+  expect(made.ok && made.value.certified).toBeUndefined()
+})
+
+describe('asActor()', () => {
+  test('sends the very assertion that authenticates as the actor token, a fresh one each time', async () => {
+    const key = JSON.stringify((await createTestKey()).privateJwk)
+    const made = await authsWith(async () => new Secret(key)).prepare(
+      privateKeyJwt('ES256', { keys: [SECRET, SECRET] }),
+      ENDPOINT,
+    )
+    if (!made.ok) throw new Error(made.error)
+    const acting = asActor(made.value)
+    const other = await acting.other()
+    if (other === undefined) throw new Error('there is another')
+    const sent = [await send(acting.authenticate, 'gw'), await send(acting.authenticate, 'gw'), await send(other, 'gw')]
+    for (const { body } of sent) {
+      expect(body['actor_token']).toBe(body['client_assertion'])
+      expect(body['actor_token_type']).toBe('urn:ietf:params:oauth:token-type:jwt')
+    }
+    expect(new Set(sent.map(({ body }) => body['actor_token'])).size).toBe(3)
+  })
+
+  test('never sends anything else in its place', async () => {
+    const made = await authsWith(async () => new Secret('canary')).prepare(
+      { method: 'client_secret_post', secrets: [SECRET] },
+      ENDPOINT,
+    )
+    if (!made.ok) throw new Error(made.error)
+    await expect(send(asActor(made.value).authenticate, 'gw')).rejects.toThrow('without an assertion')
   })
 })

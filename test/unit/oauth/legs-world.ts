@@ -53,6 +53,10 @@ export function answer(body: unknown, status = 200, headers: Record<string, stri
   return new Response(text, { status, headers: { 'content-type': 'application/json', ...headers } })
 }
 
+function certificates(name: string): never {
+  throw new Error(`no certificate ${name}`)
+}
+
 export async function endpointOf(
   issuer: Issuer,
   clientId: string,
@@ -60,7 +64,10 @@ export async function endpointOf(
   secret = 's3cret',
 ): Promise<LegEndpoint> {
   const tokenEndpoint = `${issuer.replace(/\/$/, '')}/oauth2/token`
-  const client = await createClientAuths(async () => new Secret(secret)).prepare(auth, tokenEndpoint)
+  const client = await createClientAuths({ secrets: async () => new Secret(secret), certificates }).prepare(
+    auth,
+    tokenEndpoint,
+  )
   if (!client.ok) throw new Error(client.error)
   return { issuer, tokenEndpoint, clientId: clientId as ClientId, client: client.value }
 }

@@ -96,6 +96,34 @@ describe('metadataOf()', () => {
     expect(site.asked).toEqual([OIDC])
   })
 
+  test('gives the aliases for clients with a certificate, each that can be used (RFC 8705 section 5)', async () => {
+    const aliasesOf = async (aliases: unknown): Promise<unknown> => {
+      const site = createSite()
+      site.answer = () =>
+        document({ issuer: ISSUER, token_endpoint: 'https://as.test/t', mtls_endpoint_aliases: aliases })
+      const metadata = await site.discovery.metadataOf(ISSUER, 'oauth2')
+      return metadata.ok ? metadata.value.mtls : metadata.error
+    }
+    const token_endpoint = 'https://mtls.as.test/t'
+    const revocation_endpoint = 'https://mtls.as.test/r'
+    expect(await aliasesOf({ token_endpoint, revocation_endpoint, other: 1 })).toEqual({
+      tokenEndpoint: token_endpoint,
+      revocationEndpoint: revocation_endpoint,
+    })
+    for (const bad of [
+      'http://mtls.as.test/t',
+      'https://u:p@mtls.as.test',
+      7,
+      null,
+      'data:,x',
+      'https://127.0.0.1/t',
+    ]) {
+      const only = { tokenEndpoint: undefined, revocationEndpoint: revocation_endpoint }
+      expect(await aliasesOf({ token_endpoint: bad, revocation_endpoint })).toEqual(only)
+    }
+    for (const none of [undefined, null, [], 'https://mtls.as.test', 7]) expect(await aliasesOf(none)).toBeUndefined()
+  })
+
   test('gives no endpoint the document does not have', async () => {
     const metadata = await createSite().discovery.metadataOf(ISSUER, 'oauth2')
     expect(metadata).toEqual({

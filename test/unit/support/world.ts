@@ -35,7 +35,7 @@ import {
   type RecordingSink,
 } from '../../../src/platform/memory.ts'
 import { createPolicy, type Policy } from '../../../src/policy/policy.ts'
-import type { AuditSink, Fetch, Secrets, TokenStore } from '../../../src/ports.ts'
+import type { AuditSink, Certificates, Fetch, Secrets, TokenStore } from '../../../src/ports.ts'
 import { createRevocations, type Revocations } from '../../../src/revocation/revocation.ts'
 import { createTokenEndpoint } from '../../../src/token/token.ts'
 import { createTestKey, idTokenClaims, mint, type Claims } from '../../support/keys.ts'
@@ -140,6 +140,8 @@ export interface Seen {
   readonly body: string
   readonly form: URLSearchParams
   readonly signal: AbortSignal
+  /** The certificate binding that it came by. */
+  readonly certificate: string | undefined
 }
 
 export type Handler = (seen: Seen) => Response | Promise<Response>
@@ -276,6 +278,7 @@ export function createWorld(options: WorldOptions = {}): World {
         clock,
         background,
         secrets,
+        certificates: network.certificates,
         store: bounded(store.at('flight'), () => writes++),
         discovery: newDiscovery(),
         registry,
@@ -302,7 +305,7 @@ export function createWorld(options: WorldOptions = {}): World {
       fetch: (url, init) => fetch(new Request(url, init)),
     })
     const token = createTokenEndpoint({ ...doors, config })
-    const app = createApp({ config, clock, gateway, token, sinks: options.sinks ?? [sink] })
+    const app = createApp({ config, clock, secrets, gateway, token, sinks: options.sinks ?? [sink] })
     return { app, identity, policy, revocations, credentials }
   }
 
@@ -363,6 +366,7 @@ function configOf({
 
 interface Network {
   readonly fetch: Fetch
+  readonly certificates: Certificates
   readonly script: Record<Role, Handler>
   readonly seen: Seen[]
   readonly strays: string[]
@@ -376,22 +380,24 @@ function createNetwork(config: Config, clock: ManualClock): Network {
     ras: (request) => issueAccessToken(seen, request),
     upstream: () => json({ it: 'works' }, { headers: { 'x-upstream': 'yes' } }),
   }
+  const answer = async (request: Request, certificate?: string): Promise<Response> => {
+    const role = roleOf(config, request.url)
+    if (role === undefined) {
+      strays.push(request.url)
+      throw new TypeError('no such host')
+    }
+    const { url, method, headers, signal } = request
+    const body = await request.text()
+    const one: Seen = { role, url, method, headers, body, form: new URLSearchParams(body), signal, certificate }
+    seen.push(one)
+    return script[role](one)
+  }
   return {
     seen,
     strays,
     script,
-    fetch: async (request) => {
-      const role = roleOf(config, request.url)
-      if (role === undefined) {
-        strays.push(request.url)
-        throw new TypeError('no such host')
-      }
-      const { url, method, headers, signal } = request
-      const body = await request.text()
-      const one: Seen = { role, url, method, headers, body, form: new URLSearchParams(body), signal }
-      seen.push(one)
-      return script[role](one)
-    },
+    fetch: (request) => answer(request),
+    certificates: (name) => (request) => answer(request, name),
   }
 }
 
