@@ -7,6 +7,7 @@
 // tokens of one user are always in use, and now and then one that is about to end. Some requests come as three at once, at
 // three isolates, as pages send them. Nothing is left to chance: the same day comes out every time.
 
+import { createRecorder } from '../src/audit/audit.ts'
 import process from 'node:process'
 import { parseArgs } from 'node:util'
 import { createApp, type App } from '../src/app.ts'
@@ -191,10 +192,11 @@ function createGround(config: Config, clock: ReturnType<typeof createManualClock
       )
       // No client here has a limit.
       const limits = createLimits(config, { take: async () => true })
-      const doors = { identity, limits, policy, revocations, credentials, clock }
+      const recorder = createRecorder([{ write: () => undefined }], clock, false)
+      const doors = { recorder, identity, limits, policy, revocations, credentials, clock }
       const gateway = createGateway({ ...doors, fetch: (url, init) => fetch(new Request(url, init)) })
       const token = createTokenEndpoint({ ...doors, config })
-      return createApp({ config, clock, secrets, gateway, token, sinks: [{ write: () => undefined }] })
+      return createApp({ config, clock, secrets, gateway, token, recorder })
     },
   }
 }

@@ -2,7 +2,7 @@
 // the audit event of each decision is written, once, here.
 import { Hono } from 'hono'
 import type { Admin } from './admin/admin.ts'
-import { toEvent, type Facts } from './audit/audit.ts'
+import type { Facts, Recorder } from './audit/audit.ts'
 import type { Config } from './config/config.ts'
 import {
   hasTokenEndpoint,
@@ -21,7 +21,7 @@ import { createCors } from './lib/cors.ts'
 import { err, type Result } from './lib/result.ts'
 import { createTraceContext, type TraceContext } from './lib/trace-context.ts'
 import { toAdminProblem, toPage, toProblem, toTokenError, type AnswerContext } from './oauth/answers.ts'
-import type { AccessSession, AuditSink, Clock, Secrets } from './ports.ts'
+import type { AccessSession, Clock, Secrets } from './ports.ts'
 import type { Refusal } from './refusal.ts'
 import type { TokenEndpoint } from './token/token.ts'
 
@@ -31,7 +31,7 @@ export interface AppPorts {
   readonly token: TokenEndpoint
   /** Undefined: there is no administration. */
   readonly admin?: Admin | undefined
-  readonly sinks: readonly AuditSink[]
+  readonly recorder: Pick<Recorder, 'write'>
   readonly clock: Clock
   readonly secrets: Secrets
 }
@@ -177,15 +177,11 @@ async function decide(
   const start = ports.clock.millis()
   const result = await work().catch((error: unknown) => err<Refusal>({ code: 'INT100', detail: whereabouts(error) }))
   const response = result.ok ? result.value : toBytes(result.error, context(ports.config, facts.requestId))
-  if (ports.sinks.length > 0) {
-    const event = toEvent(facts, {
-      status: response.status,
-      refusal: result.ok ? undefined : result.error,
-      now: ports.clock.now(),
-      totalMs: ports.clock.millis() - start,
-    })
-    for (const sink of ports.sinks) sink.write(event)
-  }
+  ports.recorder.write(facts, {
+    status: response.status,
+    refusal: result.ok ? undefined : result.error,
+    totalMs: ports.clock.millis() - start,
+  })
   return response
 }
 

@@ -31,7 +31,8 @@ export interface AuditEvent {
   readonly scopes?: { readonly asked: readonly string[]; readonly granted?: readonly string[] }
   /** `shadow`: the rules with the effect shadow-deny that would have denied this, or some of its scopes. */
   readonly policy?: { readonly effect: 'allow' | 'deny'; readonly rule?: string; readonly shadow?: readonly string[] }
-  readonly http: { readonly method: string; readonly status: number }
+  /** Without a status in the event that is recorded before a token leaves. */
+  readonly http: { readonly method: string; readonly status?: number }
   /** `ttl_s`: for how many more seconds the credential is good. */
   readonly token?: { readonly id_jag_jti?: string; readonly ttl_s: number }
   readonly cache?: CredentialOrigin
@@ -41,6 +42,8 @@ export interface AuditEvent {
   readonly uncounted?: true
   /** Of an event of the administration: who did what to whom. */
   readonly admin?: AdminRecord
+  /** How many events of this isolate no sink will ever have. */
+  readonly lost?: number
   readonly ms: {
     readonly total: number
     readonly exchange?: number
@@ -75,6 +78,8 @@ export type AuditEventName =
   | 'token.redeem'
   | 'token.issue'
   | 'request.forward'
+  /** Where audit is required: a token is about to leave, to the resource or to the client. */
+  | 'token.release'
   | 'connection.list'
   | 'connection.revoke'
   | 'connection.block'

@@ -263,4 +263,9 @@ export const CATALOGUE = {
     says: 'it cannot be made sure that access has not been revoked',
     fix: 'Try again later.',
   },
+  INT103: {
+    kind: 'unavailable',
+    says: 'the record of this decision could not be written, and nothing leaves here without one',
+    fix: 'Try again later; an administrator looks after the sink of the audit events.',
+  },
 } as const satisfies Record<string, CatalogueRow>

@@ -4,6 +4,7 @@ import { env } from 'cloudflare:workers'
 import configText from '../jagway.jsonc'
 import { createAdmin } from './admin/admin.ts'
 import { createApp } from './app.ts'
+import { createHttpSink, createRecorder } from './audit/audit.ts'
 import { ConfigError, parseConfig } from './config/config.ts'
 import { createCredentials, createCutter, createKeyRing, createTokenWork } from './credentials/credentials.ts'
 import { createGateway } from './gateway/gateway.ts'
@@ -28,6 +29,7 @@ import {
   missingLimiters,
   missingCertificates,
   missingSecrets,
+  sleep,
   systemClock,
   weakSealingKeys,
   type Env,
@@ -88,7 +90,12 @@ const credentials = createCredentials({ store, clock, background, flight }, ring
 const cutter = createCutter(config, { flight, store, fetch, secrets, certificates, discovery }, ring)
 
 const limits = createLimits(config, createRateLimiter(env))
-const doors = { identity, limits, policy, revocations, credentials, clock }
+const sinks = config.audit.sinks.map((sink) =>
+  sink.kind === 'console' ? createConsoleSink() : createHttpSink(sink, { fetch, background, clock, secrets, sleep }),
+)
+const recorder = createRecorder(sinks, clock, config.audit.required)
+
+const doors = { recorder, identity, limits, policy, revocations, credentials, clock }
 const app = createApp({
   config,
   secrets,
@@ -96,7 +103,7 @@ const app = createApp({
   gateway: createGateway({ ...doors, fetch: createForward() }),
   token: createTokenEndpoint({ ...doors, config }),
   admin: config.admin && createAdmin({ config, identity, log, registry, cutter, clock }),
-  sinks: config.audit.sinks.map(() => createConsoleSink()),
+  recorder,
 })
 
 /** One object per token: see `platform/flight.ts`. */

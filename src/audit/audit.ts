@@ -1,183 +1,44 @@
-// One event per decision. The doors note facts while they work; nothing on the request path reads them back. What can be
-// noted are proofs, names and numbers: there is no field a token or a secret would fit into.
-import type { AdminRecord, AuditEvent, AuditEventName } from '../audit-event.ts'
-import type { RevocationSelector } from '../connection.ts'
-import type {
-  ActingParty,
-  AdminCaller,
-  AuthenticatedClient,
-  CredentialOrigin,
-  Permit,
-  Resource,
-  ScopeToken,
-  VerifiedAssertion,
-} from '../model.ts'
-import type { NumericDate } from '../lib/numeric-date.ts'
-import type { LegTimes, QuotaUse } from '../ports.ts'
-import { toAuditOutcome, type Refusal } from '../refusal.ts'
+// The door of the room, and where events go: to every sink that is configured; and, where the configuration requires it, first to those that can say
+// that they have one for good.
+import { err, ok, type Result } from '../lib/result.ts'
+import type { AuditSink, Clock } from '../ports.ts'
+import type { Refusal } from '../refusal.ts'
+import { toEvent, type Ending, type Facts } from './event.ts'
 
-/** What became known about a request, as far as it got. */
-export interface Facts {
-  readonly door: 'request.forward' | 'token.issue' | 'admin.request'
-  readonly requestId: string
-  readonly traceId: string
-  readonly method: string
-  client?: AuthenticatedClient
-  /** The counter of a rate limit did not answer; the request went on. */
-  uncounted?: true
-  assertion?: VerifiedAssertion
-  resource?: Resource
-  asked?: readonly ScopeToken[]
-  permit?: Permit
-  /** The type of the actor token that was presented. */
-  actorType?: string
-  credential?: {
-    readonly origin: CredentialOrigin
-    readonly idJagJti: string | undefined
-    readonly actors: readonly ActingParty[]
-    readonly expiresAt: NumericDate
-    readonly scopes: readonly ScopeToken[]
-    readonly ms: LegTimes
-    readonly quota: QuotaUse | undefined
-  }
-  upstreamMs?: number
-  admin?: {
-    readonly event: AuditEventName
-    caller?: AdminCaller
-    selector?: RevocationSelector
-    id?: string
-    before?: string
-    until?: string
-    dryRun?: boolean
-    counts?: Readonly<Record<string, number>>
-  }
+export type { Facts } from './event.ts'
+export { createHttpSink } from './http-sink.ts'
+
+export interface Recorder {
+  /** Writes the event of a decision that is over. */
+  write(facts: Facts, ending: Pick<Ending, 'status' | 'refusal' | 'totalMs'>): void
+  /**
+   * Before a token leaves: has the decision recorded, for good. Undefined: that is not required. Refuses with INT103 where no
+   * sink has accepted the event in time; the refusal is recorded as any other.
+   */
+  readonly release: ((facts: Facts) => Promise<Result<undefined, Refusal>>) | undefined
 }
 
-export interface Ending {
-  readonly status: number
-  readonly refusal: Refusal | undefined
-  readonly now: NumericDate
-  readonly totalMs: number
-}
-
-export function toEvent(facts: Facts, ending: Ending): AuditEvent {
-  const { refusal } = ending
-  const door = facts.admin?.event ?? facts.door
+export function createRecorder(sinks: readonly AuditSink[], clock: Clock, required: boolean): Recorder {
+  const lost = (): number => sinks.reduce((sum, sink) => sum + (sink.lost?.() ?? 0), 0)
   return {
-    v: 1,
-    id: facts.requestId,
-    time: new Date(ending.now * 1000).toISOString(),
-    event: refusal === undefined ? door : decidedBy(refusal, facts, door),
-    outcome: refusal === undefined ? 'allow' : toAuditOutcome(refusal.code),
-    ...(refusal === undefined ? {} : { code: refusal.code }),
-    ...detailOf(refusal),
-    trace_id: facts.traceId,
-    ...about(facts, refusal),
-    http: { method: facts.method, status: ending.status },
-    ...credentialOf(facts, ending.now),
-    ...(facts.uncounted === undefined ? {} : { uncounted: true }),
-    ...(facts.admin === undefined ? {} : { admin: recordOf(facts.admin) }),
-    ms: {
-      total: Math.round(ending.totalMs),
-      ...facts.credential?.ms,
-      ...(facts.upstreamMs === undefined ? {} : { upstream: Math.round(facts.upstreamMs) }),
+    write(facts, ending) {
+      if (sinks.length === 0) return
+      const event = toEvent(facts, { ...ending, now: clock.now(), lost: lost() })
+      for (const sink of sinks) sink.write(event)
     },
-  }
-}
-
-/** Everything that is known of why. Callers may have been told less (`errors.detail`). */
-function detailOf(refusal: Refusal | undefined): Partial<AuditEvent> {
-  const { detail, expected, got } = refusal ?? {}
-  const parts = [got, expected === undefined ? undefined : `expected ${expected}`, detail].filter(
-    (part) => part !== undefined,
-  )
-  return parts.length === 0 ? {} : { detail: parts.join('; ') }
-}
-
-function about(facts: Facts, refusal: Refusal | undefined): Partial<AuditEvent> {
-  const { assertion, resource, permit } = facts
-  const client = facts.client ?? assertion?.caller
-  const asked = permit?.scopes ?? facts.asked
-  return {
-    ...(assertion === undefined ? {} : { user: userOf(assertion) }),
-    ...(client === undefined ? {} : { client: clientOf(client) }),
-    ...actorOf(facts),
-    ...(resource === undefined
-      ? {}
-      : { resource: { id: resource.name, kind: resource.kind, aud: resource.authorizationServer.issuer } }),
-    ...(asked === undefined
-      ? {}
-      : { scopes: { asked, ...(facts.credential === undefined ? {} : { granted: facts.credential.scopes }) } }),
-    ...(permit === undefined ? denial(refusal) : { policy: allowance(permit) }),
-  }
-}
-
-function clientOf({ name, method, key }: AuthenticatedClient): NonNullable<AuditEvent['client']> {
-  return { id: name, auth: method, ...(key === undefined ? {} : { dpop_jkt: key.thumbprint }) }
-}
-
-function userOf({ principal }: VerifiedAssertion): NonNullable<AuditEvent['user']> {
-  const { issuer, subject, tenant } = principal
-  return { issuer, sub: subject, ...(tenant === undefined ? {} : { tenant }) }
-}
-
-function allowance({ rule, shadow }: Permit): NonNullable<AuditEvent['policy']> {
-  return { effect: 'allow', rule, ...(shadow.length === 0 ? {} : { shadow }) }
-}
-
-function actorOf({ actorType, credential }: Facts): Partial<AuditEvent> {
-  const chain = credential?.actors ?? []
-  if (actorType === undefined && chain.length === 0) return {}
-  return {
-    actor: { ...(actorType === undefined ? {} : { token_type: actorType }), ...(chain.length > 0 && { chain }) },
-  }
-}
-
-function denial(refusal: Refusal | undefined): Partial<AuditEvent> {
-  if (refusal === undefined || !refusal.code.startsWith('POL')) return {}
-  return { policy: { effect: 'deny', ...(refusal.name === undefined ? {} : { rule: refusal.name }) } }
-}
-
-function credentialOf({ credential }: Facts, now: NumericDate): Partial<AuditEvent> {
-  if (credential === undefined) return {}
-  const { origin, idJagJti, expiresAt, quota } = credential
-  return {
-    cache: origin,
-    ...(quota === undefined ? {} : { quota }),
-    token: { ttl_s: expiresAt - now, ...(idJagJti === undefined ? {} : { id_jag_jti: idJagJti }) },
-  }
-}
-
-function recordOf({ caller, selector, id, before, until, dryRun, counts }: NonNullable<Facts['admin']>): AdminRecord {
-  return {
-    ...(caller === undefined ? {} : { actor: administratorOf(caller) }),
-    ...(selector === undefined ? {} : { selector }),
-    ...(id === undefined ? {} : { id }),
-    ...(before === undefined ? {} : { before }),
-    ...(until === undefined ? {} : { until }),
-    ...(dryRun === undefined ? {} : { dry_run: dryRun }),
-    ...(counts === undefined ? {} : { counts }),
-  }
-}
-
-function administratorOf({ via, issuer, subject }: AdminCaller): NonNullable<AdminRecord['actor']> {
-  return via === 'access' ? { via, issuer, email: subject } : { via, issuer, sub: subject }
-}
-
-/** The stage that said no, told by the family of its code. */
-function decidedBy(refusal: Refusal, { assertion }: Facts, door: AuditEventName): AuditEventName {
-  switch (refusal.code.slice(0, 3)) {
-    case 'CLI':
-    case 'TOK':
-      return 'subject.verify'
-    case 'POL':
-      return 'policy.decide'
-    case 'IDP':
-      // The keys of an identity provider are asked for before anything is exchanged.
-      return assertion === undefined ? 'subject.verify' : 'id_jag.request'
-    case 'RAS':
-      return 'token.redeem'
-    default:
-      return door
+    release: required
+      ? async (facts) => {
+          const event = toEvent(facts, {
+            status: undefined,
+            refusal: undefined,
+            totalMs: 0,
+            now: clock.now(),
+            lost: lost(),
+          })
+          const answers = await Promise.all(sinks.flatMap((sink) => sink.accept?.(event) ?? []))
+          const accepted = answers.length > 0 && !answers.includes(false)
+          return accepted ? ok(undefined) : err({ code: 'INT103', retryAfterSeconds: 5 })
+        }
+      : undefined,
   }
 }

@@ -16,6 +16,7 @@ import { renderProblems } from './frame.ts'
 import { linkAdmin } from './link-admin.ts'
 import { linkLimits } from './link-limits.ts'
 import { claimsAskedFor, linkRules } from './link-rules.ts'
+import { linkSinks, type AuditSinkConfig } from './link-audit.ts'
 import { keysOfAuth, ownRegistrations, secretsOfAuth, type OwnKeyName } from './link-auth.ts'
 import { linkDocuments, type ClientDocument } from './link-documents.ts'
 import { link } from './link.ts'
@@ -65,7 +66,11 @@ export interface Config {
   readonly cors: { readonly origins: ReadonlySet<string> } | undefined
   /** Whether callers learn what was expected and what was got, or the code alone. */
   readonly errors: { readonly detail: 'full' | 'code' }
-  readonly audit: { readonly sinks: readonly 'console'[] }
+  readonly audit: {
+    readonly sinks: readonly AuditSinkConfig[]
+    /** Whether no token leaves before its event is accepted. */
+    readonly required: boolean
+  }
   /** Every counter of requests that must be bound, by its binding. */
   readonly rateLimits: ReadonlyMap<string, RateLimit>
   /** Documents about clients of ours whose ids are addresses of ours. */
@@ -114,13 +119,19 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
   const ownAuths = registrations.map(({ auth }) => auth)
   const clientDocuments = linkDocuments(linker.report, publicUrl, registrations)
   const callerAuths = [...links.clients.values()].flatMap(({ auth }) => auth ?? [])
-  const secrets = [...settings.cache.sealing_keys, ...[...ownAuths, ...callerAuths].flatMap(secretsOfAuth)]
+  const { http } = settings.audit
+  const secrets = [
+    ...settings.cache.sealing_keys,
+    ...(http === undefined ? [] : [http.key]),
+    ...[...ownAuths, ...callerAuths].flatMap(secretsOfAuth),
+  ]
   const secretNames = [...new Set(secrets)].toSorted()
   const certificates = ownAuths.flatMap((auth) => ('certificate' in auth ? [auth.certificate] : []))
   const limited = [...links.clients.values()].map(({ name, rateLimit }) => ({
     limit: rateLimit,
     path: ['clients', name, 'rate_limit'],
   }))
+  const sinks = linkSinks(linker)
   const rateLimits = linkLimits(linker, limited, secretNames)
   const placed = [...problems, ...all.map((finding) => place(source, finding))]
   if (placed.length > 0) return err(inOrder(placed))
@@ -140,7 +151,7 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
     admin,
     cors: cors && { origins: new Set(cors.origins) },
     errors,
-    audit: { sinks: audit.sinks },
+    audit: { sinks, required: audit.required },
     rateLimits,
     clientDocuments,
     ownKeys: [...new Map(ownAuths.flatMap(keysOfAuth).map((own) => [`${own.name} ${own.alg}`, own])).values()],

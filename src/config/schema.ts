@@ -266,6 +266,14 @@ const adminSchema = object({
 /** Pages of these origins may call us from a browser. */
 const corsSchema = object({ origins: someOf(address(pageOriginFault)) })
 
+const auditSchema = object({
+  sinks: v.optional(someOf(oneOf(['console', 'http'])), ['console']),
+  /** Where the sink "http" sends its batches, and the key it signs them with. */
+  http: v.exactOptional(object({ url: address(endpointFault), key: secret })),
+  /** Whether no token leaves before its event is accepted. */
+  required: v.optional(flag, false),
+})
+
 export const configSchema = object({
   $schema: v.exactOptional(v.string()),
   version: v.literal(1, say('CFG104', 'version 1 is the only one there is')),
@@ -280,7 +288,7 @@ export const configSchema = object({
   admin: v.exactOptional(adminSchema),
   cors: v.exactOptional(corsSchema),
   errors: v.optional(object({ detail: v.optional(oneOf(['full', 'code']), 'full') }), {}),
-  audit: v.optional(object({ sinks: v.optional(someOf(oneOf(['console'])), ['console']) }), {}),
+  audit: v.optional(auditSchema, {}),
 })
 
 export type ConfigFile = v.InferOutput<typeof configSchema>

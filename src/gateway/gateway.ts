@@ -1,6 +1,6 @@
 // The first door: a request for a resource comes in, the same request goes out with the resource's own access token. Reads
 // from top to bottom as the four stages of trust.
-import type { Facts } from '../audit/audit.ts'
+import type { Facts, Recorder } from '../audit/audit.ts'
 import type { Acquired, Credentials } from '../credentials/credentials.ts'
 import type { Identity, PresentedProof } from '../identity/identity.ts'
 import { readLimited } from '../lib/limited-body.ts'
@@ -29,6 +29,7 @@ export interface GatewayPorts {
   readonly revocations: Revocations
   readonly credentials: Credentials
   readonly fetch: Forward
+  readonly recorder: Pick<Recorder, 'release'>
   readonly clock: Clock
 }
 
@@ -80,8 +81,11 @@ async function handle(
   const { resource, proxy } = route
   const body = await keepBody(request, proxy.replayMaxBytes, acquired.value.origin)
   if (!body.ok) return body
-  if (body.value instanceof Uint8Array) {
-    // A caller may take its time with a body: what was decided before it came is decided again.
+  const { release } = ports.recorder
+  const released = await release?.(facts)
+  if (released?.ok === false) return released
+  if (body.value instanceof Uint8Array || released !== undefined) {
+    // A caller may take its time with a body, and a sink with an event: what was decided before is decided again.
     const still = await confirm(ports, question, acquired.value)
     if (!still.ok) return still
   }

@@ -201,6 +201,10 @@ export function createBackground(): Background {
   return (work) => waitUntil(work)
 }
 
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
 export function createFetch(): Fetch {
   return (request) => fetch(request)
 }

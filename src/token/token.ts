@@ -1,6 +1,6 @@
 // The second door: a client that has authenticated shows a user's ID token and receives an access token for one resource
 // (RFC 8693). Reads from top to bottom as the four stages of trust.
-import type { Facts } from '../audit/audit.ts'
+import type { Facts, Recorder } from '../audit/audit.ts'
 import type { Config } from '../config/config.ts'
 import type { Credentials } from '../credentials/credentials.ts'
 import type { Identity } from '../identity/identity.ts'
@@ -25,6 +25,7 @@ export interface TokenPorts {
   readonly policy: Policy
   readonly revocations: Revocations
   readonly credentials: Credentials
+  readonly recorder: Pick<Recorder, 'release'>
   readonly clock: Clock
 }
 
@@ -89,16 +90,19 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
 
   const acquired = await ports.credentials.acquire(permit.value)
   if (!acquired.ok) return acquired
-  if (acquired.value.origin === 'exchange' || acquired.value.origin === 'flight') {
-    // A flight takes its time: who is cut off meanwhile does not get what it brings.
-    const still = await decide()
-    if (!still.ok) return still
-    if (acquired.value.obtainedAt <= still.value.tokensUntil)
-      return err({ code: 'INT101', detail: 'revoked in flight', retryAfterSeconds: 1 })
-  }
-  const { credential, origin, idJagJti, actors, ms, quota } = acquired.value
+  const { credential, origin, idJagJti, actors, ms, quota, obtainedAt } = acquired.value
   const { expiresAt, scopes: granted } = credential
   facts.credential = { origin, idJagJti, actors, ms, quota, expiresAt, scopes: granted }
+  const { release } = ports.recorder
+  const released = await release?.(facts)
+  if (released?.ok === false) return released
+  if (origin === 'exchange' || origin === 'flight' || released !== undefined) {
+    // A flight takes its time, and so does a sink: who is cut off meanwhile does not get what was brought.
+    const still = await decide()
+    if (!still.ok) return still
+    if (obtainedAt <= still.value.tokensUntil)
+      return err({ code: 'INT101', detail: 'revoked in flight', retryAfterSeconds: 1 })
+  }
   return ok(toTokenResponse(credential, ports.clock.now(), client.value.key?.nextNonce))
 }
 

@@ -55,4 +55,10 @@ export const OURS = {
     who: ['nobody', 'administrator'],
     fields: ['revocation.max_staleness'],
   },
+  INT103: {
+    expected: 'a sink that accepts the event of the decision within 2 s',
+    got: 'none that did; no token has left',
+    who: ['administrator'],
+    fields: ['audit.required', 'audit.http'],
+  },
 } as const satisfies Readonly<Record<string, Page>>

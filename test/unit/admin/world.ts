@@ -1,5 +1,6 @@
 // The whole house on the memory ground, with the servers around it scripted: an identity provider, Cloudflare Access, and two
 // authorization servers of which one revokes tokens. Connections come about as in life, by requests through the gateway.
+import { createRecorder } from '../../../src/audit/audit.ts'
 import { exportJWK, generateKeyPair, SignJWT, type CryptoKey as JoseKey, type JWTPayload } from 'jose'
 import { createAdmin } from '../../../src/admin/admin.ts'
 import { createApp } from '../../../src/app.ts'
@@ -188,14 +189,15 @@ export async function createWorld(options: WorldOptions = {}) {
       revocations: newRevocations(),
       credentials: createCredentials({ store, flight, clock, background }, ring, config.cache.maxTtlSeconds),
     }
+    const recorder = createRecorder([sink], clock, false)
     return createApp({
       secrets,
       config,
       clock,
-      gateway: createGateway({ ...doors, fetch: (url, init) => fetch(new Request(url, init)) }),
-      token: createTokenEndpoint({ ...doors, config }),
+      gateway: createGateway({ ...doors, recorder, fetch: (url, init) => fetch(new Request(url, init)) }),
+      token: createTokenEndpoint({ ...doors, recorder, config }),
       admin: config.admin && createAdmin({ config, identity, log, registry, cutter, clock }),
-      sinks: [sink],
+      recorder,
     })
   }
   const app = createInstance()

@@ -174,7 +174,7 @@ describe('parseConfig() links', () => {
       quota: undefined,
       admin: undefined,
       errors: { detail: 'full' },
-      audit: { sinks: ['console'] },
+      audit: { sinks: [{ kind: 'console' }], required: false },
       rateLimits: new Map(),
       clientDocuments: [],
       ownKeys: [{ name: 'ASSISTANT_IDP_KEY', alg: 'ES256' }],

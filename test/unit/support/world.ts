@@ -1,5 +1,6 @@
 // An in-memory house: all rooms, wired as worker.ts wires them, over the memory ground. The identity provider, the resource
 // authorization servers and the APIs are one scripted network that remembers what it was asked; nothing else is replaced.
+import { createRecorder } from '../../../src/audit/audit.ts'
 import { createApp, type App } from '../../../src/app.ts'
 import { parseConfig, renderProblems, type Config } from '../../../src/config/config.ts'
 import {
@@ -159,6 +160,8 @@ export interface WorldOptions {
   /** Beside those of the house. */
   readonly secrets?: Readonly<Record<string, string>>
   readonly sinks?: readonly AuditSink[]
+  /** Whether no token leaves before its event is accepted. */
+  readonly recordRequired?: boolean
 }
 
 /** What runs in one isolate: its own memory over the common ground. */
@@ -299,13 +302,14 @@ export function createWorld(options: WorldOptions = {}): World {
       config.cache.maxTtlSeconds,
     )
     const limits = createLimits(config, limiter)
-    const doors = { identity, limits, policy, revocations, credentials, clock }
+    const recorder = createRecorder(options.sinks ?? [sink], clock, options.recordRequired ?? false)
+    const doors = { recorder, identity, limits, policy, revocations, credentials, clock }
     const gateway = createGateway({
       ...doors,
       fetch: (url, init) => fetch(new Request(url, init)),
     })
     const token = createTokenEndpoint({ ...doors, config })
-    const app = createApp({ config, clock, secrets, gateway, token, sinks: options.sinks ?? [sink] })
+    const app = createApp({ config, clock, secrets, gateway, token, recorder })
     return { app, identity, policy, revocations, credentials }
   }
 

@@ -1,0 +1,192 @@
+// One event per decision. The doors note facts while they work; nothing on the request path reads them back. What can be
+// noted are proofs, names and numbers: there is no field a token or a secret would fit into.
+import type { AdminRecord, AuditEvent, AuditEventName } from '../audit-event.ts'
+import type { RevocationSelector } from '../connection.ts'
+import type {
+  ActingParty,
+  AdminCaller,
+  AuthenticatedClient,
+  CredentialOrigin,
+  Permit,
+  Resource,
+  ScopeToken,
+  VerifiedAssertion,
+} from '../model.ts'
+import type { NumericDate } from '../lib/numeric-date.ts'
+import type { LegTimes, QuotaUse } from '../ports.ts'
+import { toAuditOutcome, type Refusal } from '../refusal.ts'
+
+/** What became known about a request, as far as it got. */
+export interface Facts {
+  readonly door: 'request.forward' | 'token.issue' | 'admin.request'
+  readonly requestId: string
+  readonly traceId: string
+  readonly method: string
+  client?: AuthenticatedClient
+  /** The counter of a rate limit did not answer; the request went on. */
+  uncounted?: true
+  assertion?: VerifiedAssertion
+  resource?: Resource
+  asked?: readonly ScopeToken[]
+  permit?: Permit
+  /** The type of the actor token that was presented. */
+  actorType?: string
+  credential?: {
+    readonly origin: CredentialOrigin
+    readonly idJagJti: string | undefined
+    readonly actors: readonly ActingParty[]
+    readonly expiresAt: NumericDate
+    readonly scopes: readonly ScopeToken[]
+    readonly ms: LegTimes
+    readonly quota: QuotaUse | undefined
+  }
+  upstreamMs?: number
+  admin?: {
+    readonly event: AuditEventName
+    caller?: AdminCaller
+    selector?: RevocationSelector
+    id?: string
+    before?: string
+    until?: string
+    dryRun?: boolean
+    counts?: Readonly<Record<string, number>>
+  }
+}
+
+export interface Ending {
+  /** Undefined: there is no answer yet; a token is about to leave. */
+  readonly status: number | undefined
+  readonly refusal: Refusal | undefined
+  readonly now: NumericDate
+  readonly totalMs: number
+  /** Events of this isolate that no sink will ever have. */
+  readonly lost: number
+}
+
+export function toEvent(facts: Facts, ending: Ending): AuditEvent {
+  const { refusal } = ending
+  const door = facts.admin?.event ?? facts.door
+  return {
+    v: 1,
+    id: facts.requestId,
+    time: new Date(ending.now * 1000).toISOString(),
+    event: eventOf(facts, ending, door),
+    outcome: refusal === undefined ? 'allow' : toAuditOutcome(refusal.code),
+    ...(refusal === undefined ? {} : { code: refusal.code }),
+    ...detailOf(refusal),
+    trace_id: facts.traceId,
+    ...about(facts, refusal),
+    http: { method: facts.method, ...(ending.status === undefined ? {} : { status: ending.status }) },
+    ...(ending.lost === 0 ? {} : { lost: ending.lost }),
+    ...credentialOf(facts, ending.now),
+    ...(facts.uncounted === undefined ? {} : { uncounted: true }),
+    ...(facts.admin === undefined ? {} : { admin: recordOf(facts.admin) }),
+    ms: {
+      total: Math.round(ending.totalMs),
+      ...facts.credential?.ms,
+      ...(facts.upstreamMs === undefined ? {} : { upstream: Math.round(facts.upstreamMs) }),
+    },
+  }
+}
+
+function eventOf(facts: Facts, { refusal, status }: Ending, door: AuditEventName): AuditEventName {
+  if (refusal !== undefined) return decidedBy(refusal, facts, door)
+  return status === undefined ? 'token.release' : door
+}
+
+/** Everything that is known of why. Callers may have been told less (`errors.detail`). */
+function detailOf(refusal: Refusal | undefined): Partial<AuditEvent> {
+  const { detail, expected, got } = refusal ?? {}
+  const parts = [got, expected === undefined ? undefined : `expected ${expected}`, detail].filter(
+    (part) => part !== undefined,
+  )
+  return parts.length === 0 ? {} : { detail: parts.join('; ') }
+}
+
+function about(facts: Facts, refusal: Refusal | undefined): Partial<AuditEvent> {
+  const { assertion, resource, permit } = facts
+  const client = facts.client ?? assertion?.caller
+  const asked = permit?.scopes ?? facts.asked
+  return {
+    ...(assertion === undefined ? {} : { user: userOf(assertion) }),
+    ...(client === undefined ? {} : { client: clientOf(client) }),
+    ...actorOf(facts),
+    ...(resource === undefined
+      ? {}
+      : { resource: { id: resource.name, kind: resource.kind, aud: resource.authorizationServer.issuer } }),
+    ...(asked === undefined
+      ? {}
+      : { scopes: { asked, ...(facts.credential === undefined ? {} : { granted: facts.credential.scopes }) } }),
+    ...(permit === undefined ? denial(refusal) : { policy: allowance(permit) }),
+  }
+}
+
+function clientOf({ name, method, key }: AuthenticatedClient): NonNullable<AuditEvent['client']> {
+  return { id: name, auth: method, ...(key === undefined ? {} : { dpop_jkt: key.thumbprint }) }
+}
+
+function userOf({ principal }: VerifiedAssertion): NonNullable<AuditEvent['user']> {
+  const { issuer, subject, tenant } = principal
+  return { issuer, sub: subject, ...(tenant === undefined ? {} : { tenant }) }
+}
+
+function allowance({ rule, shadow }: Permit): NonNullable<AuditEvent['policy']> {
+  return { effect: 'allow', rule, ...(shadow.length === 0 ? {} : { shadow }) }
+}
+
+function actorOf({ actorType, credential }: Facts): Partial<AuditEvent> {
+  const chain = credential?.actors ?? []
+  if (actorType === undefined && chain.length === 0) return {}
+  return {
+    actor: { ...(actorType === undefined ? {} : { token_type: actorType }), ...(chain.length > 0 && { chain }) },
+  }
+}
+
+function denial(refusal: Refusal | undefined): Partial<AuditEvent> {
+  if (refusal === undefined || !refusal.code.startsWith('POL')) return {}
+  return { policy: { effect: 'deny', ...(refusal.name === undefined ? {} : { rule: refusal.name }) } }
+}
+
+function credentialOf({ credential }: Facts, now: NumericDate): Partial<AuditEvent> {
+  if (credential === undefined) return {}
+  const { origin, idJagJti, expiresAt, quota } = credential
+  return {
+    cache: origin,
+    ...(quota === undefined ? {} : { quota }),
+    token: { ttl_s: expiresAt - now, ...(idJagJti === undefined ? {} : { id_jag_jti: idJagJti }) },
+  }
+}
+
+function recordOf({ caller, selector, id, before, until, dryRun, counts }: NonNullable<Facts['admin']>): AdminRecord {
+  return {
+    ...(caller === undefined ? {} : { actor: administratorOf(caller) }),
+    ...(selector === undefined ? {} : { selector }),
+    ...(id === undefined ? {} : { id }),
+    ...(before === undefined ? {} : { before }),
+    ...(until === undefined ? {} : { until }),
+    ...(dryRun === undefined ? {} : { dry_run: dryRun }),
+    ...(counts === undefined ? {} : { counts }),
+  }
+}
+
+function administratorOf({ via, issuer, subject }: AdminCaller): NonNullable<AdminRecord['actor']> {
+  return via === 'access' ? { via, issuer, email: subject } : { via, issuer, sub: subject }
+}
+
+/** The stage that said no, told by the family of its code. */
+function decidedBy(refusal: Refusal, { assertion }: Facts, door: AuditEventName): AuditEventName {
+  switch (refusal.code.slice(0, 3)) {
+    case 'CLI':
+    case 'TOK':
+      return 'subject.verify'
+    case 'POL':
+      return 'policy.decide'
+    case 'IDP':
+      // The keys of an identity provider are asked for before anything is exchanged.
+      return assertion === undefined ? 'subject.verify' : 'id_jag.request'
+    case 'RAS':
+      return 'token.redeem'
+    default:
+      return door
+  }
+}
