@@ -152,7 +152,7 @@ function eventOf(id: string): AuditEvent {
 describe('the http sink', () => {
   test('sends what has gathered in one signed batch, one event a line', async () => {
     const { sink, bodies, settle } = collector(() => new Response(null, { status: 204 }))
-    for (const id of ['a', 'b', 'c']) sink.write(event(id))
+    for (const id of ['a', 'b', 'c']) sink.write(eventOf(id))
     await settle()
     expect(bodies.map(({ lines }) => lines.map(({ id }) => id))).toEqual([['a', 'b', 'c']])
     const [sent] = bodies
