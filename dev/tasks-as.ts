@@ -1,5 +1,6 @@
 // The authorization server of the tasks SaaS: redeems ID-JAGs (RFC 7523 and draft-ietf-oauth-identity-assertion-authz-grant,
-// the resource authorization server's side) for RFC 9068 access tokens. Built with oidc-provider, not with the gateway's code.
+// the resource authorization server's side) for access tokens that are JWTs (RFC 9068), or opaque and introspected (RFC 7662).
+// Built with oidc-provider, not with the gateway's code.
 
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -29,9 +30,14 @@ export type TasksAuthorizationServer = {
   readonly revokeAll: () => void
 }
 
+export type AccessTokenFormat = 'jwt' | 'opaque'
+
 export const TASKS_SCOPES = ['todos.read', 'todos.write']
 
 const REVOCATION_PATH = '/token/revocation'
+const INTROSPECTION_PATH = '/token/introspection'
+/** As whom the API asks about opaque tokens. */
+const API_CLIENT_ID = 'tasks-api'
 const MAX_ID_JAG_LIFETIME_SECONDS = 600
 const CLOCK_SKEW_SECONDS = 5
 
@@ -41,8 +47,9 @@ export async function createTasksAuthorizationServer(options: {
   readonly trusted: { readonly issuer: string; readonly jwksUri: string }
   readonly client: { readonly id: string; readonly secret: string }
   readonly accessTokenSeconds: number
+  readonly accessTokens?: AccessTokenFormat | undefined
 }): Promise<TasksAuthorizationServer> {
-  const { issuer, resource, trusted } = options
+  const { issuer, resource, trusted, accessTokens = 'jwt' } = options
   const { privateKey } = await generateKeyPair('ES256', { extractable: true })
   const privateJwk: JWK = { ...(await exportJWK(privateKey)), kid: 'tasks-1', alg: 'ES256', use: 'sig' }
   const ownKeys = createLocalJWKSet({ keys: [publicPart(privateJwk)] })
@@ -50,6 +57,7 @@ export async function createTasksAuthorizationServer(options: {
   const redeemed = new Map<string, number>()
   const records = new WeakMap<IncomingMessage, Exchange>()
   const valid = new Set<string>()
+  const apiSecret = randomUUID()
 
   const provider = new Provider(issuer, {
     jwks: { keys: [privateJwk] },
@@ -63,6 +71,14 @@ export async function createTasksAuthorizationServer(options: {
         grant_types: [JWT_BEARER],
         id_token_signed_response_alg: 'ES256',
       },
+      {
+        client_id: API_CLIENT_ID,
+        client_secret: apiSecret,
+        token_endpoint_auth_method: 'client_secret_basic',
+        redirect_uris: [],
+        response_types: [],
+        grant_types: [],
+      },
     ],
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
     clientAuthMethods: ['client_secret_basic'],
@@ -75,6 +91,10 @@ export async function createTasksAuthorizationServer(options: {
       devInteractions: { enabled: false },
       resourceIndicators: { enabled: true },
       revocation: { enabled: true },
+      introspection: {
+        enabled: true,
+        allowedPolicy: (_ctx: Context, asking: Client) => asking.clientId === API_CLIENT_ID,
+      },
     },
     discovery: { authorization_grant_profiles_supported: [ID_JAG_PROFILE] },
     findAccount: (_ctx: Context, name: string) =>
@@ -108,13 +128,13 @@ export async function createTasksAuthorizationServer(options: {
         resourceServer: new provider.ResourceServer(resource, {
           scope: TASKS_SCOPES.join(' '),
           audience: resource,
-          accessTokenFormat: 'jwt',
+          accessTokenFormat: accessTokens,
           accessTokenTTL: options.accessTokenSeconds,
           jwt: { sign: { alg: 'ES256' } },
         }),
       })
       const accessToken = await token.save()
-      valid.add(decodeJwt(accessToken).jti ?? '')
+      valid.add(accessTokens === 'jwt' ? (decodeJwt(accessToken).jti ?? '') : accessToken)
       ctx.body = { access_token: accessToken, token_type: 'Bearer', expires_in: token.expiration, scope }
     },
     ['assertion', 'scope', 'resource'],
@@ -162,6 +182,19 @@ export async function createTasksAuthorizationServer(options: {
     return payload
   }
 
+  /** RFC 7662, over the wire, as an API does that is not the authorization server. */
+  async function introspect(token: string): Promise<TasksToken | undefined> {
+    const response = await fetch(`${issuer}${INTROSPECTION_PATH}`, {
+      method: 'POST',
+      headers: { authorization: `Basic ${btoa(`${API_CLIENT_ID}:${apiSecret}`)}` },
+      body: new URLSearchParams({ token }),
+    })
+    const claims: unknown = await response.json()
+    const isActive = typeof claims === 'object' && claims !== null && 'active' in claims && claims.active === true
+    if (!isActive || !('aud' in claims) || claims.aud !== resource || !('sub' in claims)) return undefined
+    return { user: String(claims.sub), scopes: 'scope' in claims ? scopesOf({ scope: claims.scope }) : [] }
+  }
+
   function onlyResource(claim: unknown): boolean {
     if (claim === undefined) return true
     const resources: unknown[] = Array.isArray(claim) ? claim : [claim]
@@ -175,6 +208,7 @@ export async function createTasksAuthorizationServer(options: {
       callback(request, response)
     },
     verify: async (token) => {
+      if (accessTokens === 'opaque') return valid.has(token) ? introspect(token) : undefined
       try {
         const { payload } = await jwtVerify(token, ownKeys, {
           typ: 'at+jwt',

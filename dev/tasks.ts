@@ -2,7 +2,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { readText, startServer } from './server.ts'
-import { createTasksAuthorizationServer, TASKS_SCOPES, type TasksToken } from './tasks-as.ts'
+import { createTasksAuthorizationServer, TASKS_SCOPES, type AccessTokenFormat, type TasksToken } from './tasks-as.ts'
 import type { Exchange, Traffic } from './traffic.ts'
 
 export type Tasks = {
@@ -26,6 +26,7 @@ export async function startTasks(options: {
   readonly trusted: { readonly issuer: string; readonly jwksUri: string }
   readonly client: { readonly id: string; readonly secret: string }
   readonly accessTokenSeconds: number
+  readonly accessTokens?: AccessTokenFormat | undefined
 }): Promise<Tasks> {
   const server = await startServer({
     port: options.port,

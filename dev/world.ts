@@ -10,7 +10,7 @@ import { NOTES_SCOPES, startNotes, type Notes } from './notes.ts'
 import { DEV_CONFIG, GATEWAY_PORT, WORLD_PORTS, type WorldPorts } from './ports.ts'
 import { freePort } from './server.ts'
 import { startTasks, type Tasks } from './tasks.ts'
-import { TASKS_SCOPES } from './tasks-as.ts'
+import { TASKS_SCOPES, type AccessTokenFormat } from './tasks-as.ts'
 import { Traffic } from './traffic.ts'
 import { users, type User } from './users.ts'
 
@@ -54,6 +54,8 @@ export async function startWorld(
     readonly ports?: WorldPorts
     /** How long the access tokens of both SaaS live. The notes server takes 60 at least. */
     readonly accessTokenSeconds?: number
+    /** What the tokens of the tasks server are; JWTs unless told otherwise. */
+    readonly accessTokens?: AccessTokenFormat
   } = {},
 ): Promise<World> {
   const traffic = new Traffic()
@@ -83,6 +85,7 @@ export async function startWorld(
     const shared = { traffic, trusted: idp, accessTokenSeconds }
     const startsTasks = startTasks({
       ...shared,
+      accessTokens: options.accessTokens,
       port: options.ports?.tasks ?? 0,
       client: { id: TASKS_CLIENT_ID, secret: SECRETS.TASKS_CLIENT_SECRET },
     })

@@ -16,6 +16,7 @@ export type House = {
 export type HouseOptions = {
   readonly instances?: number
   readonly accessTokenSeconds?: number
+  readonly accessTokens?: 'jwt' | 'opaque'
   /** Changes the text of the development configuration. */
   readonly edit?: (text: string) => string
   /** Starts what stands beside the world. */
@@ -29,9 +30,11 @@ export type Extension = {
 }
 
 export async function openHouse(options: HouseOptions = {}): Promise<House> {
-  const world = await startWorld(
-    options.accessTokenSeconds === undefined ? {} : { accessTokenSeconds: options.accessTokenSeconds },
-  )
+  const { accessTokenSeconds, accessTokens } = options
+  const world = await startWorld({
+    ...(accessTokenSeconds === undefined ? {} : { accessTokenSeconds }),
+    ...(accessTokens === undefined ? {} : { accessTokens }),
+  })
   const lines: string[] = []
   const events: Record<string, unknown>[] = []
   const edit = options.edit ?? ((text: string) => text)
