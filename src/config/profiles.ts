@@ -1,5 +1,6 @@
 // What is known of products: how their servers differ from the drafts, by the name a configuration gives them. A profile is
-// only a set of defaults; whatever the file says itself goes before it. docs/configuration.md has the same as a table.
+// only a set of defaults; whatever the file says itself goes before it. docs/configuration.md has the same as a table. It
+// never opens our own doors: the kinds of subject token that are taken stay those of the file, whatever the product could do.
 import type { OutboundAuth } from '../model.ts'
 import type { IdpQuirks, RasQuirks } from '../quirks.ts'
 
@@ -49,7 +50,7 @@ const DRAFT_RAS: RasQuirks = {
 const STANDARD_AUTH: AuthDefaults = { encoding: 'form', audience: 'issuer', typ: undefined }
 
 interface Profile {
-  readonly idp?: Partial<IdpQuirks>
+  readonly idp?: Partial<Omit<IdpQuirks, 'subjectTokens'>>
   readonly ras?: Partial<RasQuirks>
   /** What is mostly missing where this product refuses an exchange, or a redemption, and nothing else tells why. */
   readonly idpWants?: string
@@ -62,10 +63,8 @@ const PRODUCTS: Readonly<Record<ProfileName, Profile>> = {
 
   okta: {
     idp: {
-      // developer.okta.com/docs/journeys/XAA-requesting-app: an app signs users in by OIDC or SAML and exchanges that.
       // developer.okta.com/blog/2026/07/17/xaa-saml-requester: the assertion of a SAML response, in base64, becomes a refresh
       // token first, and the refresh token the ID-JAG.
-      subjectTokens: new Set(['id_token', 'refresh_token', 'saml2']),
       samlTwoStep: true,
       samlEncoding: 'base64',
     },
@@ -99,9 +98,8 @@ const PRODUCTS: Readonly<Record<ProfileName, Profile>> = {
   },
 
   pingfederate: {
-    // docs.pingidentity.com/pingfederate/13.1, "Configuring a refresh token-to-ID-JAG token exchange": refresh tokens are the
-    // documented way, ID tokens go by a JWT token processor.
-    idp: { subjectTokens: new Set(['id_token', 'refresh_token']) },
+    // docs.pingidentity.com/pingfederate/13.1, "Configuring a refresh token-to-ID-JAG token exchange": nothing differs but what is
+    // exchanged, and that is for the file to say.
     idpWants:
       'a token exchange policy that maps this subject token to an ID-JAG, and the grant allowed for this client',
   },

@@ -29,13 +29,13 @@ const AUTH = { encoding: 'form', audience: 'issuer', typ: 'client-authentication
 const DIFFERENT: Readonly<Record<ProfileName, { idp?: object; ras?: object; auth?: object }>> = {
   generic: {},
   okta: {
-    idp: { subjectTokens: new Set(['id_token', 'refresh_token', 'saml2']), samlTwoStep: true, samlEncoding: 'base64' },
+    idp: { samlTwoStep: true, samlEncoding: 'base64' },
     auth: { audience: 'token_endpoint', typ: 'none' },
   },
   auth0: { ras: { idJagReuse: true, sendResource: true } },
   keycloak: { ras: { extraScopes: 'accept' } },
   entra: { auth: { audience: 'token_endpoint', typ: 'JWT' } },
-  pingfederate: { idp: { subjectTokens: new Set(['id_token', 'refresh_token']) } },
+  pingfederate: {},
   'workers-oauth-provider': {},
 }
 
