@@ -2,6 +2,8 @@
 // find it; and the audit events of the gateway before it, one a line.
 
 import { appendFileSync, chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import process from 'node:process'
+import { pathToFileURL } from 'node:url'
 import type { ClientName } from './world.ts'
 import type { LoginClient } from './sign-in.ts'
 
@@ -14,7 +16,9 @@ export type WorldState = {
   readonly secrets: Readonly<Record<string, string>>
 }
 
-const FOLDER = new URL('../.jagway/', import.meta.url)
+/** Worlds that run side by side, as in tests, have a folder each. */
+const GIVEN = process.env['JAGWAY_STATE_DIR']
+const FOLDER = GIVEN === undefined ? new URL('../.jagway/', import.meta.url) : pathToFileURL(`${GIVEN}/`)
 const STATE = new URL('world.json', FOLDER)
 /** For other programs: NODE_EXTRA_CA_CERTS=.jagway/ca.pem */
 const AUTHORITY = new URL('ca.pem', FOLDER)

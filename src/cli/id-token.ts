@@ -35,8 +35,12 @@ export async function idTokenOf(
   return tokenOnStandardInput()
 }
 
+export async function readStandardInput(): Promise<string> {
+  return readAll(process.stdin)
+}
+
 export async function tokenOnStandardInput(): Promise<string> {
-  const given = oneToken(await readAll(process.stdin), 'standard input')
+  const given = oneToken(await readStandardInput(), 'standard input')
   if (given === undefined) throw new ExitError(EXIT.usage, 'there is no token on standard input')
   return given
 }
@@ -48,24 +52,29 @@ function oneToken(text: string | undefined, where: string): string | undefined {
   return token
 }
 
-/** The local world that runs now on this machine; this process then trusts its certificate. */
-export async function runningWorld(): Promise<WorldState | undefined> {
+/** The local world that runs now on this machine. Only where it is the one that is meant does this process trust its certificate. */
+export async function runningWorld(
+  isMeant: (state: WorldState) => boolean = () => true,
+): Promise<WorldState | undefined> {
   const { readState } = await import('../../dev/state.ts')
   const state = readState()
-  if (state === undefined) return undefined
+  if (state === undefined || !isMeant(state)) return undefined
   const { trustInThisProcess } = await import('../../dev/certificate.ts')
   trustInThisProcess(state.certificate)
   return state
 }
 
 /** Signs a user in as the person would; the caller sees to it that this is about the local world. */
-export async function signInLocally(user: string): Promise<string> {
+export async function signInLocally(
+  user: string,
+  client: keyof WorldState['loginClients'] = 'gateway',
+): Promise<string> {
   const state = await runningWorld()
   if (state === undefined)
     throw new ExitError(EXIT.unreachable, 'the local world is not running: start it with jagway dev')
   const { signIn } = await import('../../dev/sign-in.ts')
   try {
-    return await signIn(state.issuer, state.loginClients.gateway, user)
+    return await signIn(state.issuer, state.loginClients[client], user)
   } catch (error) {
     throw new ExitError(EXIT.unreachable, `cannot sign in as ${plain(user)}: ${reasonOf(error)}`)
   }

@@ -25,6 +25,7 @@ import { verifyProof, type PresentedProof } from './dpop-proof.ts'
 import { verifyIdToken, type IdToken, type TrustedIdp } from './id-token.ts'
 import { createKeyProvider } from './jwks.ts'
 
+export { parseKeySet, type KeySet } from './key-set.ts'
 export type { PresentedProof }
 
 export interface Identity {

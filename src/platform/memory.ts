@@ -20,6 +20,7 @@ import { createLocalFlight } from './local-flight.ts'
 export type { Fault } from './faults.ts'
 export { createMemoryRegistry, type MemoryRegistry } from './memory-registry.ts'
 export { createMemoryRevocationLog, type MemoryRevocationLog } from './memory-revocation-log.ts'
+export { systemClock } from './system-clock.ts'
 
 // Workers KV as documented: developers.cloudflare.com/kv/platform/limits, /kv/concepts/how-kv-works, /kv/api.
 const KV_CACHE_SECONDS = 60
