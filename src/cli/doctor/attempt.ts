@@ -44,7 +44,7 @@ export async function attempt(
   auth: OutboundAuth,
   secrets: Secrets,
 ): Promise<Attempt> {
-  const client = await createClientAuths(secrets).prepare(auth, desk.tokenEndpoint)
+  const client = await createClientAuths({ secrets, certificates: () => fetch }).prepare(auth, desk.tokenEndpoint)
   if (!client.ok) return { kind: 'useless', detail: client.error }
   const [grantType, parameters] =
     desk.grant === 'exchange'

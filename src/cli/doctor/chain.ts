@@ -20,7 +20,7 @@ import {
   createMemoryTokenStore,
 } from '../../platform/memory.ts'
 import { createPolicy, type Policy } from '../../policy/policy.ts'
-import type { Background, Fetch, Secrets } from '../../ports.ts'
+import type { Background, Certificates, Fetch, Secrets } from '../../ports.ts'
 import { createRevocations, type Revocations } from '../../revocation/revocation.ts'
 import type { Tools } from './tools.ts'
 
@@ -52,7 +52,9 @@ export function createChain(tools: Tools): Chain {
   const ring = createKeyRing(config.cache.sealingKeys, secrets)
   const registry = createMemoryRegistry({ clock })
   const shared = { fetch, clock, background, secrets, discovery }
-  const work = createTokenWork(config, { ...shared, store, registry, revocations }, ring)
+  // Only the platform has them; whoever needs one is not tried.
+  const certificates: Certificates = () => () => Promise.reject(new Error('no client certificate is here'))
+  const work = createTokenWork(config, { ...shared, certificates, store, registry, revocations }, ring)
   const flight = createMemorySingleFlight({ clock, background, work })
   return {
     identity: createIdentity(config, { ...shared, replay: createMemoryReplayGuard({ clock }) }),

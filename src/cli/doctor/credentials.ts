@@ -35,6 +35,7 @@ export async function examineCredential(
     findings,
   })
   const skip = (says: string): Check => ({ ...check(says), skipped: true })
+  if ('certificate' in auth) return skip(`not tried: only the Worker has the client certificate ${auth.certificate}`)
   const names = secretsOf(auth)
   const unknown = names.find((name) => tools.secret(name) === undefined)
   if (unknown !== undefined) return skip(`not tried: ${unknown} has no value here`)
@@ -197,6 +198,8 @@ async function findOlder(
 
 function withSecret(auth: OutboundAuth, name: SecretName): OutboundAuth {
   switch (auth.method) {
+    case 'tls_client_auth':
+    case 'self_signed_tls_client_auth':
     case 'none':
       return auth
     case 'private_key_jwt':
@@ -251,6 +254,8 @@ function alternativesOf(auth: OutboundAuth): Alternative[] {
         { auth: { ...auth, audience, typ }, words: `${audienceWords} and ${typWords}`, key: 'audience' },
       ]
     }
+    case 'tls_client_auth':
+    case 'self_signed_tls_client_auth':
     case 'none':
       return []
   }

@@ -58,10 +58,11 @@ function examineEnvironment(
     ...judgeNamespace(settings, say),
     ...judgeObjects(settings, say),
     ...limits.flatMap((limit) => judgeLimit(settings, limit, say)),
+    ...config.certificateNames.flatMap((name) => judgeCertificate(settings, name, say)),
   ]
   const secrets = judgeSecrets(settings, config.secretNames, say)
   const rest = judgeSettings(settings, say)
-  const all = [NAMESPACE, ...Object.keys(OBJECTS), ...limits.map(({ binding }) => binding)]
+  const all = [NAMESPACE, ...Object.keys(OBJECTS), ...limits.map(({ binding }) => binding), ...config.certificateNames]
   return [
     check('bindings', bindings.length === 0 ? all.join(', ') : 'not complete', bindings),
     check(
@@ -135,6 +136,14 @@ function judgeLimit(settings: JsonObject, { binding, limit, periodSeconds }: Rat
   if (isObject(simple) && simple['limit'] === limit && simple['period'] === periodSeconds) return []
   const message = `the rate limit ${binding} counts by other numbers here than in the configuration, and these are the ones that hold`
   return [say('DOC209', ['ratelimits', index, 'simple'], message, `write ${written}`)]
+}
+
+function judgeCertificate(settings: JsonObject, name: string, say: Say): Finding[] {
+  if (objectsOf(settings['mtls_certificates']).some(({ binding }) => binding === name)) return []
+  const help = `add [[mtls_certificates]] with binding = "${name}" and the certificate_id that wrangler mtls-certificate upload tells`
+  return [
+    say('DOC116', ['mtls_certificates'], `no client certificate is bound as ${name}: the Worker does not start`, help),
+  ]
 }
 
 /** Classes that are declared, or that some migration has made. */

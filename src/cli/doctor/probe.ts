@@ -26,9 +26,11 @@ export async function probe(
     findings,
   })
   const rasClient = resource.clientsByCaller.get(assertion.caller.name) ?? resource.client
-  const unknown = [assertion.idpClient.auth, rasClient.auth]
-    .flatMap(secretsOf)
-    .find((name) => tools.secret(name) === undefined)
+  const auths = [assertion.idpClient.auth, rasClient.auth]
+  const certified = auths.find((auth) => 'certificate' in auth)
+  if (certified !== undefined)
+    return { ...check('not tried: only the Worker has the client certificate'), skipped: true }
+  const unknown = auths.flatMap(secretsOf).find((name) => tools.secret(name) === undefined)
   if (unknown !== undefined) return { ...check(`not tried: ${unknown} has no value here`), skipped: true }
   const acquired = await run(assertion, resource, chain, tools)
   if (acquired.ok) {

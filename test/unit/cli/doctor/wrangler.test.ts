@@ -149,6 +149,19 @@ describe('the deployment', () => {
     expect((await visit(town, { text, wrangler: bound(6) })).placeOf('DOC209')?.field).toBe('ratelimits[0].simple')
   })
 
+  it('binds the client certificates that the configuration authenticates by, which only the Worker can try', async () => {
+    const auth = '"method": "client_secret_basic", "secret": { "secret": "RAS_SECRET" }, "encoding": "form"'
+    const text = edit(town.config, auth, '"method": "tls_client_auth", "certificate": { "binding": "TASKS_CERT" }')
+    const required = edit(WRANGLER, ', "RAS_SECRET"', '')
+    const missing = await visit(town, { text, wrangler: required, token: await town.idToken(), probe: true })
+    expect(missing.codes).toEqual(['DOC116'])
+    expect(missing.findings('DOC116')[0]?.message).toContain('no client certificate is bound as TASKS_CERT')
+    expect(missing.text).toContain('not tried: only the Worker has the client certificate TASKS_CERT')
+    expect(town.seen.filter(({ role, path }) => role === 'ras' && path === '/token')).toEqual([])
+    const bound = `${required}\n[[mtls_certificates]]\nbinding = "TASKS_CERT"\ncertificate_id = "x"\n`
+    expect((await visit(town, { text, wrangler: bound })).codes).toEqual([])
+  })
+
   it('is examined for each environment, which has bindings of its own', async () => {
     const wrangler = `${WRANGLER}\n[env.staging]\nworkers_dev = true\n`
     const examined = await visit(town, { wrangler })
