@@ -8,6 +8,7 @@ import { errors, Provider, type Client, type Context, type Parameters } from 'oi
 import type { Certificate } from './certificate.ts'
 import { Memory } from './memory.ts'
 import { ID_JAG, ID_JAG_TYP, ID_TOKEN, TOKEN_EXCHANGE } from './oauth-names.ts'
+import { proofFeature, provenKey } from './proofs.ts'
 import { readText, startServer } from './server.ts'
 import type { Exchange, Traffic } from './traffic.ts'
 import { findUser, users } from './users.ts'
@@ -50,6 +51,8 @@ export async function startIdp(options: {
   readonly certificate: Certificate
   readonly traffic: Traffic
   readonly clients: readonly IdpClient[]
+  /** Whether DPoP proofs must have a nonce of its own in them. */
+  readonly proofNonces?: boolean
 }): Promise<Idp> {
   const server = await startServer({ ...options, roleOf: () => 'idp' })
   const issuer = server.origin
@@ -80,7 +83,7 @@ export async function startIdp(options: {
       Interaction: 600,
       Session: 86_400,
     },
-    features: { devInteractions: { enabled: false } },
+    features: { devInteractions: { enabled: false }, dPoP: proofFeature(options.proofNonces === true) },
     discovery: { identity_chaining_requested_token_types_supported: [ID_JAG] },
     interactions: { url: (_ctx: Context, interaction: { readonly uid: string }) => `/login/${interaction.uid}` },
     findAccount: (_ctx: Context, name: string) => account(name),
@@ -104,13 +107,17 @@ export async function startIdp(options: {
   provider.registerGrantType(
     TOKEN_EXCHANGE,
     async (ctx) => {
-      ctx.body = await exchange(ctx.oidc.client, ctx.oidc.params)
+      ctx.body = await exchange(ctx.oidc.client, ctx.oidc.params, await provenKey(provider, ctx))
     },
     PARAMETERS,
     ['audience', 'resource'],
   )
 
-  async function exchange(client: Client, parameters: Parameters): Promise<Record<string, unknown>> {
+  async function exchange(
+    client: Client,
+    parameters: Parameters,
+    jkt: string | undefined,
+  ): Promise<Record<string, unknown>> {
     if (single(parameters, 'requested_token_type') !== ID_JAG)
       throw new errors.InvalidRequest('requested_token_type must be the one of an ID-JAG')
     if (single(parameters, 'subject_token_type') !== ID_TOKEN)
@@ -139,6 +146,7 @@ export async function startIdp(options: {
         scope,
         ...subject.login,
         email: subject.email,
+        ...(jkt === undefined ? {} : { cnf: { jkt } }),
       },
     )
     return {

@@ -50,6 +50,9 @@ declare module 'oidc-provider' {
       resourceServer?: ResourceServer
     })
     readonly expiration: number
+    /** `DPoP` once it is bound to a key. */
+    readonly tokenType: string
+    setThumbprint(method: 'jkt', thumbprint: string): void
     save(): Promise<string>
   }
 
@@ -102,4 +105,14 @@ declare module 'oidc-provider/lib/adapters/memory_adapter.js' {
   export default class MemoryAdapter {
     constructor(model: string)
   }
+}
+
+declare module 'oidc-provider/lib/helpers/validate_dpop.js' {
+  import type { Context, Provider } from 'oidc-provider'
+
+  export type Proof = { readonly thumbprint: string; readonly jti: string; readonly iat: number }
+
+  /** Undefined: no proof came. */
+  export default function validateDpop(provider: Provider, ctx: Context): Promise<Proof | undefined>
+  export function checkDpopReplay(provider: Provider, ctx: Context, proof: Proof, clientId: string): Promise<void>
 }

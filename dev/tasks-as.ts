@@ -4,28 +4,25 @@
 
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import {
-  createLocalJWKSet,
-  createRemoteJWKSet,
-  decodeJwt,
-  exportJWK,
-  generateKeyPair,
-  jwtVerify,
-  type JWK,
-  type JWTPayload,
-} from 'jose'
+import { createRemoteJWKSet, decodeJwt, exportJWK, generateKeyPair, jwtVerify, type JWK, type JWTPayload } from 'jose'
+import * as oauth from 'oauth4webapi'
 import { errors, Provider, type Client, type Context, type Parameters } from 'oidc-provider'
 import { publicPart } from './idp.ts'
 import { Memory } from './memory.ts'
 import { ID_JAG_PROFILE, ID_JAG_TYP, JWT_BEARER } from './oauth-names.ts'
+import { proofFeature, provenKey } from './proofs.ts'
 import type { Exchange } from './traffic.ts'
 import { findUser } from './users.ts'
 
 export type TasksToken = { readonly user: string; readonly scopes: readonly string[] }
 
+/** Why a request is not let in. */
+export type TasksRefusal = { readonly scheme: 'Bearer' | 'DPoP'; readonly error: string; readonly nonce?: string }
+
 export type TasksAuthorizationServer = {
   readonly handle: (request: IncomingMessage, response: ServerResponse, exchange: Exchange) => void
-  readonly verify: (token: string) => Promise<TasksToken | undefined>
+  /** Judges the credential of a request to the API: a bearer token, or a bound one with its proof. */
+  readonly verify: (request: Request) => Promise<TasksToken | TasksRefusal>
   /** Makes every access token issued so far invalid. */
   readonly revokeAll: () => void
 }
@@ -48,12 +45,15 @@ export async function createTasksAuthorizationServer(options: {
   readonly client: { readonly id: string; readonly secret: string }
   readonly accessTokenSeconds: number
   readonly accessTokens?: AccessTokenFormat | undefined
+  /** Whether DPoP proofs must have a nonce in them, at the token endpoint and at the API. */
+  readonly proofNonces?: boolean
 }): Promise<TasksAuthorizationServer> {
   const { issuer, resource, trusted, accessTokens = 'jwt' } = options
   const { privateKey } = await generateKeyPair('ES256', { extractable: true })
   const privateJwk: JWK = { ...(await exportJWK(privateKey)), kid: 'tasks-1', alg: 'ES256', use: 'sig' }
-  const ownKeys = createLocalJWKSet({ keys: [publicPart(privateJwk)] })
   const trustedKeys = createRemoteJWKSet(new URL(trusted.jwksUri))
+  const metadata = { issuer, jwks_uri: `${issuer}/jwks` }
+  const nonce = randomUUID()
   const redeemed = new Map<string, number>()
   const records = new WeakMap<IncomingMessage, Exchange>()
   const valid = new Set<string>()
@@ -95,6 +95,7 @@ export async function createTasksAuthorizationServer(options: {
         enabled: true,
         allowedPolicy: (_ctx: Context, asking: Client) => asking.clientId === API_CLIENT_ID,
       },
+      dPoP: proofFeature(options.proofNonces === true),
     },
     discovery: { authorization_grant_profiles_supported: [ID_JAG_PROFILE] },
     findAccount: (_ctx: Context, name: string) =>
@@ -115,7 +116,8 @@ export async function createTasksAuthorizationServer(options: {
     JWT_BEARER,
     async (ctx) => {
       const { client, params } = ctx.oidc
-      const grant = await verifyIdJag(text(params, 'assertion') ?? '', client)
+      const jkt = await provenKey(provider, ctx)
+      const grant = await verifyIdJag(text(params, 'assertion') ?? '', client, jkt)
       const requested = text(params, 'resource')
       if (requested !== undefined && requested !== resource)
         throw new errors.InvalidTarget('resource is not the one of the assertion')
@@ -133,9 +135,10 @@ export async function createTasksAuthorizationServer(options: {
           jwt: { sign: { alg: 'ES256' } },
         }),
       })
+      if (jkt !== undefined) token.setThumbprint('jkt', jkt)
       const accessToken = await token.save()
       valid.add(accessTokens === 'jwt' ? (decodeJwt(accessToken).jti ?? '') : accessToken)
-      ctx.body = { access_token: accessToken, token_type: 'Bearer', expires_in: token.expiration, scope }
+      ctx.body = { access_token: accessToken, token_type: token.tokenType, expires_in: token.expiration, scope }
     },
     ['assertion', 'scope', 'resource'],
   )
@@ -155,7 +158,7 @@ export async function createTasksAuthorizationServer(options: {
     ctx.body = ''
   }
 
-  async function verifyIdJag(assertion: string, client: Client): Promise<JWTPayload> {
+  async function verifyIdJag(assertion: string, client: Client, jkt: string | undefined): Promise<JWTPayload> {
     // The issuer is read unverified only to choose the keys; nothing else is believed before the signature.
     if (issuerOf(assertion) !== trusted.issuer) throw new errors.InvalidGrant('issuer is not trusted')
     const { payload } = await jwtVerify(assertion, trustedKeys, {
@@ -175,6 +178,9 @@ export async function createTasksAuthorizationServer(options: {
     if (exp - iat > MAX_ID_JAG_LIFETIME_SECONDS) throw new errors.InvalidGrant('lifetime is too long')
     if (!onlyResource(payload['resource'])) throw new errors.InvalidGrant('resource is not served here')
     if (findUser(sub) === undefined) throw new errors.InvalidGrant('subject is unknown')
+    // Draft section 9.8.1.2: whoever redeems a bound ID-JAG must have proven its key.
+    const bound = keyOf(payload)
+    if (bound !== undefined && bound !== jkt) throw new errors.InvalidGrant('bound to another key')
     // Single use is this server's choice; the draft leaves it open.
     for (const [old, expiry] of redeemed) if (expiry + CLOCK_SKEW_SECONDS < Date.now() / 1000) redeemed.delete(old)
     if (redeemed.has(jti)) throw new errors.InvalidGrant('presented before')
@@ -191,7 +197,8 @@ export async function createTasksAuthorizationServer(options: {
     })
     const claims: unknown = await response.json()
     const isActive = typeof claims === 'object' && claims !== null && 'active' in claims && claims.active === true
-    if (!isActive || !('aud' in claims) || claims.aud !== resource || !('sub' in claims)) return undefined
+    if (!isActive || 'cnf' in claims || !('aud' in claims) || claims.aud !== resource || !('sub' in claims))
+      return undefined
     return { user: String(claims.sub), scopes: 'scope' in claims ? scopesOf({ scope: claims.scope }) : [] }
   }
 
@@ -207,19 +214,28 @@ export async function createTasksAuthorizationServer(options: {
       records.set(request, exchange)
       callback(request, response)
     },
-    verify: async (token) => {
-      if (accessTokens === 'opaque') return valid.has(token) ? introspect(token) : undefined
+    verify: async (request) => {
+      const [scheme = '', token = ''] = (request.headers.get('authorization') ?? '').split(' ')
+      const isBound = scheme.toLowerCase() === 'dpop'
+      const refused: TasksRefusal = { scheme: isBound ? 'DPoP' : 'Bearer', error: 'invalid_token' }
+      if (token === '' || (!isBound && scheme.toLowerCase() !== 'bearer')) return { scheme: 'Bearer', error: '' }
+      if (isBound && options.proofNonces === true) {
+        const proof = claimsOf(request.headers.get('dpop') ?? '')
+        if (proof?.['nonce'] !== nonce) return { scheme: 'DPoP', error: 'use_dpop_nonce', nonce }
+      }
+      // The API asks about them and knows nothing of keys: it takes none that is bound.
+      if (accessTokens === 'opaque')
+        return (isBound || !valid.has(token) ? undefined : await introspect(token)) ?? refused
       try {
-        const { payload } = await jwtVerify(token, ownKeys, {
-          typ: 'at+jwt',
-          algorithms: ['ES256'],
-          issuer,
-          audience: resource,
+        // Signature, issuer, audience, times, and for a bound token the proof in full: by somebody else's code.
+        const claims = await oauth.validateJwtAccessToken(metadata, request, resource, {
+          requireDPoP: isBound,
+          signingAlgorithms: ['ES256'],
+          [oauth.jwksCache]: { jwks: { keys: [publicPart(privateJwk)] }, uat: Math.floor(Date.now() / 1000) },
         })
-        if (!valid.has(payload.jti ?? '')) return undefined
-        return { user: payload.sub ?? '', scopes: scopesOf(payload) }
+        return valid.has(claims.jti) ? { user: claims.sub, scopes: scopesOf(claims) } : refused
       } catch {
-        return undefined
+        return refused
       }
     },
     revokeAll: () => {
@@ -235,6 +251,10 @@ function grantedScope(grant: JWTPayload, requested: string | undefined): string 
   const beyond = wanted.find((scope) => !carried.includes(scope) || !TASKS_SCOPES.includes(scope))
   if (beyond !== undefined) throw new errors.InvalidScope('scope exceeds the assertion', beyond)
   return wanted.join(' ')
+}
+
+function keyOf({ cnf }: JWTPayload): unknown {
+  return typeof cnf === 'object' && cnf !== null && 'jkt' in cnf ? cnf.jkt : undefined
 }
 
 function scopesOf({ scope }: JWTPayload): string[] {

@@ -2,7 +2,13 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { readText, startServer } from './server.ts'
-import { createTasksAuthorizationServer, TASKS_SCOPES, type AccessTokenFormat, type TasksToken } from './tasks-as.ts'
+import {
+  createTasksAuthorizationServer,
+  TASKS_SCOPES,
+  type AccessTokenFormat,
+  type TasksRefusal,
+  type TasksToken,
+} from './tasks-as.ts'
 import type { Exchange, Traffic } from './traffic.ts'
 
 export type Tasks = {
@@ -27,6 +33,7 @@ export async function startTasks(options: {
   readonly client: { readonly id: string; readonly secret: string }
   readonly accessTokenSeconds: number
   readonly accessTokens?: AccessTokenFormat | undefined
+  readonly proofNonces?: boolean
 }): Promise<Tasks> {
   const server = await startServer({
     port: options.port,
@@ -70,21 +77,22 @@ export async function startTasks(options: {
 
   async function answer(request: IncomingMessage, response: ServerResponse, exchange: Exchange): Promise<void> {
     exchange.body = await readText(request)
-    const [scheme, token] = (request.headers.authorization ?? '').split(' ')
-    if (scheme?.toLowerCase() !== 'bearer' || token === undefined) {
-      challenge(response, 401, undefined)
-      return
-    }
-    const grant = await as.verify(token)
-    if (grant === undefined) {
-      challenge(response, 401, 'invalid_token')
+    const { method } = exchange
+    const headers = new Headers(
+      Object.entries(request.headersDistinct).flatMap(([name, values = []]) =>
+        values.map((value): [string, string] => [name, value]),
+      ),
+    )
+    const grant = await as.verify(new Request(`${origin}${exchange.path}`, { method, headers }))
+    if ('error' in grant) {
+      challenge(response, 401, grant)
       return
     }
     const route = findRoute(exchange)
     if (route === undefined) {
       problem(response, 404, 'there is nothing at this path')
     } else if (!grant.scopes.includes(route.scope)) {
-      challenge(response, 403, 'insufficient_scope', route.scope)
+      challenge(response, 403, { scheme: 'Bearer', error: 'insufficient_scope' }, route.scope)
     } else {
       route.run(response, exchange, grant)
     }
@@ -174,13 +182,23 @@ export async function startTasks(options: {
   }
 
   /** RFC 6750 §3 and RFC 9728 §5.1: no error when no token came, and always the way to the metadata. */
-  function challenge(response: ServerResponse, status: 401 | 403, error: string | undefined, scope?: string): void {
+  function challenge(response: ServerResponse, status: 401 | 403, refusal: TasksRefusal, scope?: string): void {
+    const { scheme, error, nonce } = refusal
     const members = [
-      ...(error === undefined ? [] : [`error="${error}"`]),
+      ...(error === '' ? [] : [`error="${error}"`]),
+      ...(scheme === 'DPoP' ? ['algs="ES256"'] : []),
       ...(scope === undefined ? [] : [`scope="${scope}"`]),
       `resource_metadata="${origin}${PRM_PATH}"`,
     ]
-    json(response, status, { error: error ?? 'unauthorized' }, { 'www-authenticate': `Bearer ${members.join(', ')}` })
+    json(
+      response,
+      status,
+      { error: error === '' ? 'unauthorized' : error },
+      {
+        'www-authenticate': `${scheme} ${members.join(', ')}`,
+        ...(nonce === undefined ? {} : { 'dpop-nonce': nonce }),
+      },
+    )
   }
 
   return { origin, issuer: origin, resource, revokeAll: as.revokeAll, close: server.close }

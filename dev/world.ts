@@ -56,6 +56,8 @@ export async function startWorld(
     readonly accessTokenSeconds?: number
     /** What the tokens of the tasks server are; JWTs unless told otherwise. */
     readonly accessTokens?: AccessTokenFormat
+    /** Whether the identity provider and the tasks server want nonces of their own in DPoP proofs. */
+    readonly proofNonces?: boolean
   } = {},
 ): Promise<World> {
   const traffic = new Traffic()
@@ -64,7 +66,7 @@ export async function startWorld(
     await Promise.all(closers.splice(0).map((closer) => closer()))
   }
   try {
-    const accessTokenSeconds = options.accessTokenSeconds ?? 3600
+    const { accessTokenSeconds = 3600, proofNonces = false } = options
     const [certificate, assistantKey, exchangeKey, devConfig] = await Promise.all([
       localCertificate(),
       newKey('assistant-1'),
@@ -75,6 +77,7 @@ export async function startWorld(
       port: options.ports?.idp ?? 0,
       certificate,
       traffic,
+      proofNonces,
       clients: [
         { id: 'gateway', secret: SECRETS.GATEWAY_IDP_SECRET },
         { id: 'assistant', keys: [assistantKey, exchangeKey] },
@@ -86,6 +89,7 @@ export async function startWorld(
     const startsTasks = startTasks({
       ...shared,
       accessTokens: options.accessTokens,
+      proofNonces,
       port: options.ports?.tasks ?? 0,
       client: { id: TASKS_CLIENT_ID, secret: SECRETS.TASKS_CLIENT_SECRET },
     })

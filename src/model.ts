@@ -4,6 +4,7 @@
 // *IdP client* (the audience of the ID token, as which we exchange) and the *RAS client* (as which we redeem).
 import type { Brand } from './lib/brand.ts'
 import type { NumericDate } from './lib/numeric-date.ts'
+import type { KeyPair } from './lib/key-pair.ts'
 import type { Secret } from './lib/secret.ts'
 import type { DpopUse, IdpQuirks, RasQuirks } from './quirks.ts'
 
@@ -352,11 +353,10 @@ export type Action =
       readonly actor?: Actor | undefined
     }
 
-/** What opens the resource: an access token of its own authorization server. */
-export declare class Credential {
+/** An access token of a resource's own authorization server. */
+declare class ResourceToken {
   private constructor()
   readonly #proof: 'Credential'
-  readonly kind: 'bearer'
   /** The name of the resource it opens, and no other. */
   readonly resource: string
   /** Identifies the cache entry it comes from; says nothing about the token. */
@@ -367,6 +367,10 @@ export declare class Credential {
   readonly details: AuthorizationDetails | undefined
   readonly expiresAt: NumericDate
 }
+
+/** What opens the resource: the token alone, or with a proof of the key it is bound to (RFC 9449). */
+export type Credential =
+  (ResourceToken & { readonly kind: 'bearer' }) | (ResourceToken & { readonly kind: 'dpop'; readonly key: KeyPair })
 
 /** Where a credential was found. `flight`: another request was fetching it already. */
 export type CredentialOrigin = 'memory' | 'kv' | 'flight' | 'exchange'

@@ -45,6 +45,11 @@ export const REFUSED_BEHIND = {
   IDP110: { kind: 'unavailable', says: 'the identity provider cannot be reached', fix: 'Try again later.' },
   IDP111: { kind: 'timeout', says: 'the identity provider did not answer in time', fix: 'Try again later.' },
   IDP112: { kind: 'unavailable', says: 'the identity provider is out of order or busy', fix: 'Try again later.' },
+  IDP113: {
+    kind: 'misbehaved',
+    says: 'the identity provider and this gateway do not agree on proofs of possession (DPoP)',
+    fix: 'An administrator compares quirks.dpop with what the identity provider does; see the audit event of this request.',
+  },
   IDP114: {
     kind: 'unavailable',
     says: 'the keys or the metadata of the identity provider cannot be had',
@@ -106,6 +111,11 @@ export const REFUSED_BEHIND = {
     says: 'the authorization server of {name} is out of order or busy',
     fix: 'Try again later.',
   },
+  RAS113: {
+    kind: 'misbehaved',
+    says: 'the authorization server of {name} and this gateway do not agree on proofs of possession (DPoP)',
+    fix: 'An administrator compares dpop of {name} with what that server does; see the audit event of this request.',
+  },
   RAS114: {
     kind: 'unavailable',
     says: 'the metadata of the authorization server of {name} cannot be had',
@@ -119,7 +129,7 @@ export const REFUSED_BEHIND = {
   },
   UPS102: {
     kind: 'unavailable',
-    says: '{name} rejected the access token; a new one is in place, but the request could not be sent again for you',
+    says: '{name} rejected the credential of the request; a new one is in place, but the request could not be sent again for you',
     fix: 'Send the request again.',
   },
   UPS103: { kind: 'step_up', says: '{name} wants a stronger or newer login', fix: 'Sign in again as asked.' },
@@ -127,6 +137,11 @@ export const REFUSED_BEHIND = {
     kind: 'misbehaved',
     says: '{name} gave an answer that cannot be passed on',
     fix: 'Try again later; an administrator looks at what the API answers.',
+  },
+  UPS113: {
+    kind: 'misbehaved',
+    says: '{name} and this gateway do not agree on proofs of possession (DPoP)',
+    fix: 'Try again later; an administrator compares dpop of {name} with what the API does.',
   },
   UPS110: { kind: 'upstream_failed', says: '{name} cannot be reached', fix: 'Try again later.' },
   UPS111: { kind: 'timeout', says: '{name} did not answer in time', fix: 'Try again later.' },

@@ -204,6 +204,11 @@ export const CATALOGUE = {
     says: 'this client sends too many requests',
     fix: 'Wait as long as the Retry-After header says; an administrator can raise rate_limit of this client.',
   },
+  LIM203: {
+    kind: 'target_refused',
+    says: 'the tokens of {name} are bound to a key of this gateway, and are not handed out',
+    fix: 'Send the requests for {name} through the gateway, which has the key.',
+  },
 
   ADM100: {
     kind: 'bad_request',

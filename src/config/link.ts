@@ -60,6 +60,11 @@ function linkResource(linker: Linker, name: string, entry: ResourceEntry): Omit<
     const restsOn = [[...path, 'resource']]
     linker.report({ code: 'CFG112', path: [...serverPath, 'quirks', 'send_resource'], message, help, restsOn })
   }
+  if (entry.dpop === 'require' && entry.proxy === undefined) {
+    const message = 'nobody could use these tokens: they are bound to a key of ours, and no request passes through here'
+    const help = 'give the resource a "proxy", or leave "dpop" out'
+    linker.report({ code: 'CFG112', path: [...path, 'dpop'], message, help })
+  }
   const clientsByCaller = new Map<string, RasClient>()
   for (const [caller, client] of Object.entries(entry.clients)) {
     checkClient(linker, caller, [...path, 'clients', caller], 'key')

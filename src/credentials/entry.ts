@@ -1,6 +1,7 @@
 // One cached access token, as it is sealed and stored, and how long it may be used.
 import * as v from 'valibot'
 import { fromUtf8, toUtf8 } from '../lib/bytes.ts'
+import { KeyPair } from '../lib/key-pair.ts'
 import { numericDate, plusSeconds, type NumericDate } from '../lib/numeric-date.ts'
 import { Secret } from '../lib/secret.ts'
 import type { ActingParty, AuthorizationDetails, Credential, ScopeToken } from '../model.ts'
@@ -12,6 +13,8 @@ export interface Entry {
   /** The injective text of everything the token was issued for; compared after unsealing (threat T01). */
   readonly identity: string
   readonly token: Secret
+  /** What the token is bound to; undefined: it is a bearer token. */
+  readonly key: KeyPair | undefined
   readonly scopes: readonly ScopeToken[]
   readonly details: AuthorizationDetails | undefined
   readonly issuedAt: NumericDate
@@ -30,12 +33,16 @@ export interface Entry {
   readonly idJag:
     | {
         readonly token: Secret
+        readonly key: KeyPair | undefined
         readonly expiresAt: NumericDate
         readonly scopes: readonly ScopeToken[]
         readonly details: AuthorizationDetails | undefined
       }
     | undefined
 }
+
+/** Entries of any other version are misses. 3: keys. */
+const VERSION = 3
 
 const SAFETY_MARGIN_SECONDS = 30
 // Short-lived tokens would have no life left after the full margin.
@@ -64,8 +71,10 @@ export function lifetimeOf(
 }
 
 /** The maker of the last proof. */
-export function toCredential({ id, token, scopes, details, expiresAt }: Entry, resource: string): Credential {
-  return { kind: 'bearer', resource, entryId: id, token, scopes, details, expiresAt } as Credential
+export function toCredential(entry: Entry, resource: string): Credential {
+  const { id, token, key, scopes, details, expiresAt } = entry
+  const kind = key === undefined ? { kind: 'bearer' } : { kind: 'dpop', key }
+  return { ...kind, resource, entryId: id, token, scopes, details, expiresAt } as Credential
 }
 
 const date = v.pipe(v.number(), v.finite(), v.transform(numericDate))
@@ -76,11 +85,18 @@ const token = v.pipe(
   v.transform((text) => new Secret(text)),
 )
 const details = v.optional(v.strictObject({ json: v.string(), types: v.array(v.string()) }))
+const key = v.optional(
+  v.pipe(
+    v.strictObject({ x: v.string(), y: v.string(), d: v.string() }),
+    v.transform((members) => new KeyPair(members)),
+  ),
+)
 const storedEntry = v.strictObject({
-  v: v.literal(2),
+  v: v.literal(VERSION),
   id: v.string(),
   identity: v.string(),
   token,
+  key,
   scopes,
   details,
   issued_at: date,
@@ -90,17 +106,18 @@ const storedEntry = v.strictObject({
   refresh_at: date,
   jti: v.optional(v.string()),
   actors: v.array(v.strictObject({ sub: v.string(), iss: v.exactOptional(v.string()) })),
-  id_jag: v.optional(v.strictObject({ token, expires_at: date, scopes, details })),
+  id_jag: v.optional(v.strictObject({ token, key, expires_at: date, scopes, details })),
 })
 
 /** The plain bytes of an entry; only ever handed to the sealing. */
 export function encodeEntry(entry: Entry): Uint8Array<ArrayBuffer> {
   return toUtf8(
     JSON.stringify({
-      v: 2,
+      v: VERSION,
       id: entry.id,
       identity: entry.identity,
       token: entry.token.reveal(),
+      key: entry.key?.reveal(),
       scopes: entry.scopes,
       details: entry.details,
       issued_at: entry.issuedAt,
@@ -112,6 +129,7 @@ export function encodeEntry(entry: Entry): Uint8Array<ArrayBuffer> {
       actors: entry.actors,
       id_jag: entry.idJag && {
         token: entry.idJag.token.reveal(),
+        key: entry.idJag.key?.reveal(),
         expires_at: entry.idJag.expiresAt,
         scopes: entry.idJag.scopes,
         details: entry.idJag.details,
@@ -130,6 +148,7 @@ export function decodeEntry(bytes: Uint8Array): Entry | undefined {
     id: output.id,
     identity: output.identity,
     token: output.token,
+    key: output.key,
     scopes: output.scopes,
     details: output.details,
     issuedAt: output.issued_at,
@@ -141,6 +160,7 @@ export function decodeEntry(bytes: Uint8Array): Entry | undefined {
     actors: output.actors,
     idJag: output.id_jag && {
       token: output.id_jag.token,
+      key: output.id_jag.key,
       expiresAt: output.id_jag.expires_at,
       scopes: output.id_jag.scopes,
       details: output.id_jag.details,

@@ -2,20 +2,17 @@
 // flight; it runs at most once at a time per token, in whatever place the ground chose, from plain data.
 import type { Config } from '../config/config.ts'
 import { BoundedMap } from '../lib/bounded-map.ts'
+import { KeyPair } from '../lib/key-pair.ts'
 import { numericDate, plusSeconds } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { Secret } from '../lib/secret.ts'
 import type { Connection } from '../connection.ts'
 import type { Idp, IdpClient, OutboundAuth, RasClient, Resource, ScopeToken } from '../model.ts'
 import { asActor, createClientAuths, type ClientAuths } from '../oauth/client-auth.ts'
-import {
-  exchangeForIdJag,
-  redeemIdJag,
-  type AccessToken,
-  type IdJag,
-  type LegEndpoint,
-  type LegRefusal,
-} from '../oauth/legs.ts'
+import { createNonceMemory, type NonceMemory } from '../oauth/dpop.ts'
+import type { LegRefusal } from '../oauth/leg-answer.ts'
+import type { LegEndpoint } from '../oauth/leg-call.ts'
+import { exchangeForIdJag, redeemIdJag, type AccessToken, type Binding, type IdJag } from '../oauth/legs.ts'
 import type { Discovery } from '../oauth/metadata.ts'
 import { isScopeToken } from '../oauth/vocabulary.ts'
 import type {
@@ -32,6 +29,7 @@ import type {
   TokenStore,
   TokenWork,
 } from '../ports.ts'
+import type { DpopUse } from '../quirks.ts'
 import type { Refusal } from '../refusal.ts'
 import { judgeStanding, type Revocations } from '../revocation/revocation.ts'
 import { explained, slipIn } from './diagnosis.ts'
@@ -77,6 +75,7 @@ export function createTokenWork(config: Config, ports: SourcePorts, ring: KeyRin
     ring,
     auths: createClientAuths(ports),
     circuits: createCircuits(ports.clock),
+    nonces: createNonceMemory(),
     unredeemed: new BoundedMap(MAX_UNREDEEMED),
   }
   return async (job, kept) => {
@@ -102,7 +101,8 @@ interface Tools extends SourcePorts {
   readonly auths: ClientAuths
   readonly circuits: Circuits
   /** ID-JAGs that were obtained and could not be redeemed, by the name of the entry. In memory only. */
-  readonly unredeemed: BoundedMap<string, { readonly idJag: IdJag; readonly startedAt: number }>
+  readonly unredeemed: BoundedMap<string, HeldIdJag & { readonly startedAt: number }>
+  readonly nonces: NonceMemory
 }
 
 /** Names to objects. A flight may run a deployment that is a little older or newer than its caller's. */
@@ -144,9 +144,16 @@ async function checkStanding({ job }: Task, { revocations, clock }: Tools): Prom
 /** A task, and up to when what was obtained for it is dead. */
 type StandingTask = Task & { readonly tokensUntil: number }
 
-interface Fetched {
-  readonly token: AccessToken
+/** An ID-JAG, with the key it is bound to. */
+interface HeldIdJag {
   readonly idJag: IdJag
+  readonly key: KeyPair | undefined
+}
+
+interface Fetched extends HeldIdJag {
+  readonly token: AccessToken
+  /** What was proven when the token was asked for. */
+  readonly tokenKey: KeyPair | undefined
   readonly quota: QuotaUse | undefined
 }
 
@@ -162,14 +169,17 @@ async function fetchToken(
   // The RAS is looked at first, its circuit too: an ID-JAG that cannot be redeemed would be paid for in vain.
   const ras = await legEndpoint(server, task.rasClient, 'RAS', tools)
   if (!ras.ok) return err({ ...ras.error, name })
+  const use = useOf(task.resource.dpop, ras.value, 'RAS')
+  if (!use.ok) return err({ ...use.error, name })
   const circuit = `RAS ${server.issuer}`
   if (tools.circuits.isOpen(circuit)) return err({ ...open('RAS112'), name })
   const reusable = (await reusableIdJag(task, kept, tools)) ?? unredeemedIdJag(task, tools)
   const startedAt = tools.clock.epochMillis()
-  const obtained =
-    reusable === undefined ? await obtainIdJag(task, tools, ms) : ok({ idJag: reusable, quota: undefined })
+  const obtained = reusable === undefined ? await obtainIdJag(task, tools, ms) : ok({ ...reusable, quota: undefined })
   if (!obtained.ok) return err({ ...obtained.error, name })
-  const { idJag, quota } = obtained.value
+  const { idJag, key, quota } = obtained.value
+  // Whoever redeems a bound ID-JAG must have its key, whether the token is to be bound or not (draft section 9.8.1.2).
+  const tokenKey = key ?? (use.value === 'off' ? undefined : await KeyPair.generate())
   const redeem = (): Promise<Result<AccessToken, LegRefusal>> =>
     redeemIdJag(tools.fetch, {
       ras: ras.value,
@@ -179,16 +189,18 @@ async function fetchToken(
       sendResource: server.quirks.sendResource,
       extraScopes: server.quirks.extraScopes,
       defaultTtlSeconds: server.quirks.defaultTtlSeconds,
+      binding: bindingOf(tokenKey, use.value, tools),
+      redeemGrant: server.quirks.redeemGrant,
     })
   const admitted = tools.circuits.admits(circuit)
   const token = admitted ? await timed(tools.clock, ms, 'redeem', redeem) : err(open('RAS112'))
   if (admitted) tools.circuits.report(circuit, token)
   if (token.ok) {
     tools.unredeemed.delete(task.job.name)
-    return ok({ token: token.value, idJag, quota })
+    return ok({ token: token.value, tokenKey, idJag, key, quota })
   }
   // An outage must not eat up the user's ID-JAGs: this one has been paid for, and nobody has taken it.
-  if (isOutage(token.error) && reusable === undefined) tools.unredeemed.set(task.job.name, { idJag, startedAt })
+  if (isOutage(token.error) && reusable === undefined) tools.unredeemed.set(task.job.name, { idJag, key, startedAt })
   // An ID-JAG that was kept may have been redeemed or withdrawn since; a new one is asked for, once (D-10).
   if (reusable !== undefined && token.error.code === 'RAS101') {
     tools.unredeemed.delete(task.job.name)
@@ -197,8 +209,18 @@ async function fetchToken(
   return err({ ...token.error, name })
 }
 
-interface Obtained {
-  readonly idJag: IdJag
+/** What is to be done about proofs at a server. One whose metadata lists what it takes, and not ES256, is asked for none. */
+function useOf(wanted: DpopUse, { takesProofs }: LegEndpoint, leg: 'IDP' | 'RAS'): Result<DpopUse, Refusal> {
+  if (takesProofs || wanted === 'off') return ok(wanted)
+  if (wanted === 'try') return ok('off')
+  return err({ code: `${leg}113`, detail: 'its metadata lists algorithms for proofs, and not ES256' })
+}
+
+function bindingOf(key: KeyPair | undefined, use: DpopUse, { nonces, clock }: Tools): Binding | undefined {
+  return key && { prover: { key, nonces, clock }, required: use === 'require' }
+}
+
+interface Obtained extends HeldIdJag {
   readonly quota: QuotaUse | undefined
 }
 
@@ -206,6 +228,8 @@ async function obtainIdJag(task: Task, tools: Tools, ms: Times): Promise<Result<
   const { idp, job, resource } = task
   const endpoint = await legEndpoint(idp, task.idpClient, 'IDP', tools)
   if (!endpoint.ok) return endpoint
+  const use = useOf(idp.quirks.dpop, endpoint.value, 'IDP')
+  if (!use.ok) return use
   const circuit = `IDP ${idp.issuer}`
   if (tools.circuits.isOpen(circuit)) return err(open('IDP112'))
   const place = await reserve(
@@ -218,6 +242,7 @@ async function obtainIdJag(task: Task, tools: Tools, ms: Times): Promise<Result<
     place.value.release()
     return err(open('IDP112'))
   }
+  const key = use.value === 'off' ? undefined : await KeyPair.generate()
   const { client } = endpoint.value
   const actsItself = idp.quirks.actorToken === 'client_assertion'
   const exchange = (): Promise<Result<IdJag, LegRefusal>> =>
@@ -233,11 +258,12 @@ async function obtainIdJag(task: Task, tools: Tools, ms: Times): Promise<Result<
       scopes: task.scopes,
       details: job.details,
       actor: job.actor && { token: new Secret(job.actor.token), type: job.actor.type },
+      binding: bindingOf(key, use.value, tools),
       now: tools.clock.now(),
     })
   const idJag = await timed(tools.clock, ms, 'exchange', exchange)
   tools.circuits.report(circuit, idJag)
-  if (idJag.ok) return ok({ idJag: idJag.value, quota: place.value.quota })
+  if (idJag.ok) return ok({ idJag: idJag.value, key: idJag.value.bound ? key : undefined, quota: place.value.quota })
   place.value.release()
   return idJag
 }
@@ -258,17 +284,19 @@ async function legEndpoint(
   leg: 'IDP' | 'RAS',
   tools: Tools,
 ): Promise<Result<LegEndpoint, Refusal>> {
-  let tokenEndpoint = server.tokenEndpoint
+  let { tokenEndpoint } = server
+  let takesProofs = true
   if (tokenEndpoint === undefined) {
     const metadata = await tools.discovery.metadataOf(server.issuer, leg === 'IDP' ? 'oidc' : 'oauth2')
     if (!metadata.ok) return err({ code: `${leg}114`, ...slipIn(metadata.error, server.issuer), retryAfterSeconds: 5 })
     const { mtls } = metadata.value
     tokenEndpoint = ('certificate' in client.auth ? mtls?.tokenEndpoint : undefined) ?? metadata.value.tokenEndpoint
+    takesProofs = metadata.value.proofAlgorithms?.includes('ES256') ?? true
   }
   if (tokenEndpoint === undefined) return err({ code: `${leg}114`, detail: 'the metadata names no token endpoint' })
   const own = await tools.auths.prepare(client.auth, tokenEndpoint)
   if (!own.ok) return err({ code: `${leg}106`, detail: own.error })
-  return ok({ issuer: server.issuer, tokenEndpoint, clientId: client.id, client: own.value })
+  return ok({ issuer: server.issuer, tokenEndpoint, clientId: client.id, client: own.value, takesProofs })
 }
 
 async function timed<T>(
@@ -284,17 +312,17 @@ async function timed<T>(
 }
 
 /** One that an outage of the RAS has left over in this isolate. */
-function unredeemedIdJag({ job, tokensUntil }: StandingTask, { unredeemed, clock }: Tools): IdJag | undefined {
+function unredeemedIdJag({ job, tokensUntil }: StandingTask, { unredeemed, clock }: Tools): HeldIdJag | undefined {
   const left = unredeemed.get(job.name)
   if (left === undefined || left.startedAt <= tokensUntil || left.idJag.expiresAt === undefined) return undefined
-  return left.idJag.expiresAt - ID_JAG_MARGIN_SECONDS > clock.now() ? left.idJag : undefined
+  return left.idJag.expiresAt - ID_JAG_MARGIN_SECONDS > clock.now() ? left : undefined
 }
 
 async function reusableIdJag(
   { job, resource, tokensUntil }: StandingTask,
   kept: KeptEntry | undefined,
   { ring, clock }: Tools,
-): Promise<IdJag | undefined> {
+): Promise<HeldIdJag | undefined> {
   // What was revoked is not the root of anything new either.
   if (kept === undefined || kept.obtainedAt <= tokensUntil) return undefined
   if (!resource.authorizationServer.quirks.idJagReuse) return undefined
@@ -302,11 +330,12 @@ async function reusableIdJag(
   const entry = plain && decodeEntry(plain)
   if (entry?.idJag === undefined || entry.identity !== job.identity) return undefined
   if (entry.idJag.expiresAt - ID_JAG_MARGIN_SECONDS <= clock.now()) return undefined
-  return { ...entry.idJag, jti: entry.jti, actors: entry.actors }
+  const { key, ...idJag } = entry.idJag
+  return { idJag: { ...idJag, jti: entry.jti, actors: entry.actors, bound: key !== undefined }, key }
 }
 
 async function keep(
-  { token, idJag }: Fetched,
+  { token, tokenKey, idJag, key }: Fetched,
   { job, resource, idp, scopes }: Task,
   obtainedAt: number,
   { config, ring, clock, store, registry, background }: Tools,
@@ -317,6 +346,7 @@ async function keep(
     id: crypto.randomUUID(),
     identity: job.identity,
     token: token.token,
+    key: token.bound ? tokenKey : undefined,
     scopes: token.scopes,
     details: token.details,
     ...lifetimeOf(now, token.lifetimeSeconds, config.cache),
@@ -326,6 +356,7 @@ async function keep(
     idJag: reusable
       ? {
           token: idJag.token,
+          key,
           expiresAt: numericDate(idJag.expiresAt ?? 0),
           scopes: idJag.scopes,
           details: idJag.details,

@@ -22,11 +22,12 @@ export interface Outbound {
   readonly trace: TraceContext
 }
 
-/** Refuses with UPS110 or UPS111. */
+/** `proof`: of the key that the token is bound to. Refuses with UPS110 or UPS111. */
 export async function forward(
   fetch: Forward,
   outbound: Outbound,
   credential: Credential,
+  proof?: string,
 ): Promise<Result<Response, Refusal>> {
   const { request, resource, target } = outbound
   if (credential.resource !== resource.name) throw new Error('a credential of another resource')
@@ -35,7 +36,8 @@ export async function forward(
   headers['traceparent'] = traceparent
   // W3C Trace Context section 3.3: without a valid traceparent its state means nothing.
   if (!carried) delete headers['tracestate']
-  headers['authorization'] = `Bearer ${credential.token.reveal()}`
+  headers['authorization'] = `${credential.kind === 'bearer' ? 'Bearer' : 'DPoP'} ${credential.token.reveal()}`
+  if (proof !== undefined) headers['dpop'] = proof
   const { body } = outbound
   const { promise: late, resolve } = Promise.withResolvers<undefined>()
   // A long upload takes its time, and the headers come after it. `no-store`: the zone's own cache knows nothing of users.

@@ -11,12 +11,14 @@ import type { TraceContext } from '../lib/trace-context.ts'
 import type { Limits } from '../limits/limits.ts'
 import type { Action, Credential, Permit, ProvenKey, Proxy, Resource, VerifiedAssertion } from '../model.ts'
 import { parseWwwAuthenticate, toWwwAuthenticate } from '../oauth/challenge.ts'
+import { createNonceMemory } from '../oauth/dpop.ts'
 import { PROOF_ALGORITHMS } from '../oauth/vocabulary.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock, Forward } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
 import type { Revocations } from '../revocation/revocation.ts'
-import { forward, type Outbound } from './forward.ts'
+import { attempt, type Allowance, type AttemptPorts } from './attempt.ts'
+import type { Outbound } from './forward.ts'
 import { cleanResponseHeaders } from './headers.ts'
 import { toPublicUrl, type Route } from './routes.ts'
 
@@ -38,12 +40,16 @@ export interface Gateway {
   handle(request: Request, route: Route, trace: TraceContext, facts: Facts): Promise<Result<Response, Refusal>>
 }
 
+/** With the nonces that upstreams want, in the memory of this isolate. */
+type Tools = GatewayPorts & AttemptPorts
+
 export function createGateway(ports: GatewayPorts): Gateway {
-  return { handle: (request, route, trace, facts) => handle(ports, request, route, trace, facts) }
+  const tools: Tools = { ...ports, nonces: createNonceMemory() }
+  return { handle: (request, route, trace, facts) => handle(tools, request, route, trace, facts) }
 }
 
 async function handle(
-  ports: GatewayPorts,
+  ports: Tools,
   request: Request,
   route: Route,
   trace: TraceContext,
@@ -79,7 +85,7 @@ async function handle(
   note(facts, acquired.value)
 
   const { resource, proxy } = route
-  const body = await keepBody(request, proxy.replayMaxBytes, acquired.value.origin)
+  const body = await keepBody(request, proxy.replayMaxBytes, mayBeSentAgain(acquired.value))
   if (!body.ok) return body
   const { release } = ports.recorder
   const released = await release?.(facts)
@@ -175,7 +181,7 @@ function hasAccessToken(search: string): boolean {
  * the flight keeps the last entry, for those who do not see it in KV.
  */
 async function send(
-  ports: GatewayPorts,
+  ports: Tools,
   outbound: Outbound,
   question: Question,
   permit: Permit,
@@ -183,7 +189,8 @@ async function send(
   facts: Facts,
 ): Promise<Result<Response, Refusal>> {
   const { name } = outbound.resource
-  const first = await forward(ports.fetch, outbound, acquired.credential)
+  const allowance: Allowance = { nonceRetry: true }
+  const first = await attempt(ports, outbound, acquired.credential, allowance)
   if (!first.ok) return first
   const verdict = judge(first.value, permit, acquired.credential)
   if (verdict === 'fine') return first
@@ -197,7 +204,7 @@ async function send(
   note(facts, renewed.value)
   // A body that has been streamed away cannot be sent twice.
   if (outbound.body instanceof ReadableStream) return err({ code: 'UPS102', name, retryAfterSeconds: 1 })
-  const second = await forward(ports.fetch, outbound, renewed.value.credential)
+  const second = await attempt(ports, outbound, renewed.value.credential, allowance)
   if (!second.ok || second.value.status !== 401) return second
   if (judge(second.value, permit, renewed.value.credential) === 'login_wanted')
     return refuseForLogin(second.value, name)
@@ -249,6 +256,11 @@ async function refuseForLogin(response: Response, name: string): Promise<Result<
   return err({ code: 'UPS103', name, stepUp })
 }
 
+/** A token that has only just been issued will not be renewed; an API may want a nonce in any proof. */
+function mayBeSentAgain({ origin, credential }: Acquired): boolean {
+  return origin !== 'exchange' || credential.kind === 'dpop'
+}
+
 /**
  * Small bodies are kept until the upstream has taken the token; larger ones, and those that do not say how large they are,
  * stream through and cannot be sent again. Refuses with CLI100 where the caller breaks off.
@@ -256,13 +268,12 @@ async function refuseForLogin(response: Response, name: string): Promise<Result<
 async function keepBody(
   request: Request,
   maxBytes: number,
-  origin: Acquired['origin'],
+  isNeeded: boolean,
 ): Promise<Result<Outbound['body'], Refusal>> {
   const length = Number(request.headers.get('content-length') ?? Number.NaN)
   // A POST of no bytes comes with a body, too.
   if (length === 0) return ok(null)
-  // A token that has only just been issued will not be renewed, so nothing will be sent again.
-  if (request.body === null || origin === 'exchange' || !(length <= maxBytes)) return ok(request.body)
+  if (request.body === null || !isNeeded || !(length <= maxBytes)) return ok(request.body)
   const body = await readLimited(request.body, maxBytes)
   return body.ok ? body : err({ code: 'CLI100', got: `body ${body.error}` })
 }

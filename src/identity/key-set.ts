@@ -1,11 +1,10 @@
 // A published key set, judged at load (RFC 7517 section 5): what cannot be used is dropped, what must never have been
 // published condemns the whole document. Keys are imported once, for the algorithms their owner is pinned to.
 import { fromBase64Url } from '../lib/bytes.ts'
-import { thumbprintOf } from '../lib/digest.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { isObject, type JsonObject } from '../lib/strict-json.ts'
 import type { SigningAlgorithm } from '../model.ts'
-import { importVerificationKey } from './signature.ts'
+import { importVerificationKey, thumbprintOf } from './signature.ts'
 
 const MAX_KEYS = 100
 const MAX_KID_CHARS = 256
@@ -94,7 +93,8 @@ export async function importProofKey(
   if (!isObject(jwk) || isSecret(jwk) || !isForSignatures(jwk)) return undefined
   const key = (await importKey(jwk, [alg]))?.get(alg)
   const material = materialOf(jwk, SHAPES[alg])
-  return key && material && { key, thumbprint: await thumbprintOf(material) }
+  const thumbprint = key && material && (await thumbprintOf(material))
+  return key === undefined || thumbprint === undefined ? undefined : { key, thumbprint }
 }
 
 function isSecret(jwk: JsonObject): boolean {

@@ -1,6 +1,6 @@
-// The two things jose does here: importing a public key, and checking a signature (RFC 7515 section 5.2). The algorithm is
+// What jose does here: importing a public key, checking a signature (RFC 7515 section 5.2), and thumbprints. The algorithm is
 // always the caller's, pinned by configuration; never the token's alone (RFC 8725 section 3.1).
-import { compactVerify, importJWK, type JWK } from 'jose'
+import { calculateJwkThumbprint, compactVerify, importJWK, type JWK } from 'jose'
 import type { SigningAlgorithm } from '../model.ts'
 
 /** Undefined: not a key this algorithm can use, for instance a point that is not on its curve. */
@@ -9,6 +9,11 @@ export async function importVerificationKey(jwk: JWK, alg: SigningAlgorithm): Pr
     const key = await importJWK(jwk, alg)
     return key instanceof Uint8Array ? undefined : key
   })
+}
+
+/** Of a public key (RFC 7638, SHA-256). */
+export async function thumbprintOf(jwk: JWK): Promise<string | undefined> {
+  return foreign(() => calculateJwkThumbprint(jwk))
 }
 
 /** Whether the token carries a signature of this key by this algorithm. */

@@ -31,12 +31,6 @@ export async function sha256(text: string): Promise<string> {
   return toBase64Url(new Uint8Array(await crypto.subtle.digest('SHA-256', toUtf8(text))))
 }
 
-/** The thumbprint of a public key (RFC 7638): of exactly the members that its type requires, in the order of their names. */
-export async function thumbprintOf(members: Readonly<Record<string, string>>): Promise<string> {
-  const ordered = Object.entries(members).toSorted(([left], [right]) => (left < right ? -1 : 1))
-  return sha256(JSON.stringify(Object.fromEntries(ordered)))
-}
-
 /** Compares two secrets in time that does not depend on where they differ: equal digests, not equal texts. */
 export async function equalSecrets(left: string, right: string): Promise<boolean> {
   const [a, b] = await Promise.all([sha256(left), sha256(right)])

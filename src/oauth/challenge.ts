@@ -37,9 +37,19 @@ export function toWwwAuthenticate(challenge: Challenge): string {
   return `${challenge.proofAlgorithms === undefined ? 'Bearer' : 'DPoP'} ${parameters.join(', ')}`
 }
 
+const FOREIGN_ERRORS = [
+  'invalid_token',
+  'insufficient_scope',
+  'insufficient_user_authentication',
+  'invalid_dpop_proof',
+  'use_dpop_nonce',
+] as const
+
+type ForeignError = (typeof FOREIGN_ERRORS)[number]
+
 /** What of a resource's own challenge a caller may learn: never its words, only registered members with checked values. */
 export interface ForeignChallenge {
-  readonly error: 'invalid_token' | 'insufficient_scope' | 'insufficient_user_authentication' | undefined
+  readonly error: ForeignError | undefined
   readonly scopes: readonly string[]
   readonly acrValues: string | undefined
   readonly maxAgeSeconds: number | undefined
@@ -49,8 +59,8 @@ export interface ForeignChallenge {
 const PART = /([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+)))?/g
 const MAX_HEADER_LENGTH = 4096
 
-/** Reads the members of the first Bearer or DPoP challenge; anything odd is left out. */
-export function parseWwwAuthenticate(header: string | null): ForeignChallenge {
+/** Reads the members of the first Bearer or DPoP challenge, or of the first DPoP challenge; anything odd is left out. */
+export function parseWwwAuthenticate(header: string | null, scheme?: 'dpop'): ForeignChallenge {
   const nothing: ForeignChallenge = { error: undefined, scopes: [], acrValues: undefined, maxAgeSeconds: undefined }
   if (header === null || header.length > MAX_HEADER_LENGTH) return nothing
   const members = new Map<string, string>()
@@ -62,16 +72,13 @@ export function parseWwwAuthenticate(header: string | null): ForeignChallenge {
       continue
     }
     if (isOurs) break
-    isOurs = /^(?:bearer|dpop)$/i.test(name)
+    isOurs = (scheme === undefined ? /^(?:bearer|dpop)$/i : /^dpop$/i).test(name)
   }
   const error = members.get('error')
   const maxAge = members.get('max_age')
   const acrValues = members.get('acr_values')
   return {
-    error:
-      error === 'invalid_token' || error === 'insufficient_scope' || error === 'insufficient_user_authentication'
-        ? error
-        : undefined,
+    error: FOREIGN_ERRORS.find((known) => known === error),
     scopes: (members.get('scope') ?? '').split(' ').filter((scope) => isScopeToken(scope)),
     acrValues: acrValues !== undefined && /^[\x21\x23-\x5B\x5D-\x7E ]{1,512}$/.test(acrValues) ? acrValues : undefined,
     maxAgeSeconds: maxAge !== undefined && /^\d{1,9}$/.test(maxAge) ? Number(maxAge) : undefined,

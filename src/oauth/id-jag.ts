@@ -28,6 +28,13 @@ export interface IdJagFacts {
   /** Undefined: the claim is absent, or none were asked. */
   readonly details: AuthorizationDetails | undefined
   readonly actors: readonly ActingParty[]
+  /** What it is bound to (RFC 7800); undefined: nobody here can read it. */
+  readonly confirmation: Confirmation | undefined
+}
+
+/** `thumbprint`: of a key (RFC 9449 section 6.1); undefined: of none, or it is bound in another way. */
+export interface Confirmation {
+  readonly thumbprint: string | undefined
 }
 
 // It goes into audit events, the one text there that is not ours: short, and nothing but printable ASCII.
@@ -37,7 +44,14 @@ const JTI = /^[\x21-\x7E]{1,256}$/
 export function inspectIdJag(token: string, expected: IdJagExpectations): Result<IdJagFacts, string> {
   // An encrypted ID-JAG is for its audience alone; nothing can be checked.
   if (isEncryptedJwt(token)) {
-    return ok({ jti: undefined, expiresAt: undefined, scopes: undefined, details: undefined, actors: [] })
+    return ok({
+      jti: undefined,
+      expiresAt: undefined,
+      scopes: undefined,
+      details: undefined,
+      actors: [],
+      confirmation: undefined,
+    })
   }
   const jwt = decodeCompactJwt(token)
   if (!jwt.ok) return err(`the ID-JAG is not a JWT: ${jwt.error}`)
@@ -61,7 +75,14 @@ export function inspectIdJag(token: string, expected: IdJagExpectations): Result
     expiresAt: numericDate(exp),
     details: details.value,
     actors: actorsOf(payload),
+    confirmation: { thumbprint: thumbprintIn(payload) },
   })
+}
+
+function thumbprintIn({ cnf }: JsonObject): string | undefined {
+  const jkt = isObject(cnf) ? cnf['jkt'] : undefined
+  // Whatever else it is, it is the thumbprint of no key of ours.
+  return jkt === undefined || typeof jkt === 'string' ? jkt : ''
 }
 
 function scopesOf(

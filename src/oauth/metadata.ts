@@ -19,6 +19,8 @@ export interface ServerMetadata {
   readonly jwksUri: string | undefined
   /** RFC 7009; undefined: none is offered, or none that can be used. */
   readonly revocationEndpoint: string | undefined
+  /** How DPoP proofs may be signed (RFC 9449 section 5.1); undefined: it does not say. */
+  readonly proofAlgorithms: readonly string[] | undefined
   /** What it says it takes. Servers may hide values, so that something is missing proves nothing; it explains a refusal. */
   readonly lists: {
     readonly grantTypes?: readonly string[] | undefined
@@ -132,6 +134,7 @@ function judge(answer: Answer, issuer: Issuer, options: DiscoveryOptions): Resul
     jwksUri: jwksUri?.url,
     revocationEndpoint,
     mtls,
+    proofAlgorithms: listOf(body['dpop_signing_alg_values_supported']),
     lists: {
       grantTypes: listOf(body['grant_types_supported']),
       grantProfiles: listOf(body['authorization_grant_profiles_supported']),

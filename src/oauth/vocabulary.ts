@@ -7,6 +7,8 @@ export const GRANT_TYPE = {
   tokenExchange: 'urn:ietf:params:oauth:grant-type:token-exchange',
   /** RFC 7523 section 2.1 */
   jwtBearer: 'urn:ietf:params:oauth:grant-type:jwt-bearer',
+  /** draft-parecki-oauth-jwt-dpop-grant */
+  jwtDpop: 'urn:ietf:params:oauth:grant-type:jwt-dpop',
 } as const
 
 /** draft-ietf-oauth-identity-assertion-authz-grant sections 7.2 and 8 */

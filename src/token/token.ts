@@ -87,12 +87,15 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
   const permit = await decide()
   if (!permit.ok) return permit
   facts.permit = permit.value
+  // F-8: whoever gets such a token could not use it. Where that is known beforehand it costs nobody an ID-JAG.
+  if (resource.value.dpop === 'require') return keptBack(resource.value)
 
   const acquired = await ports.credentials.acquire(permit.value)
   if (!acquired.ok) return acquired
   const { credential, origin, idJagJti, actors, ms, quota, obtainedAt } = acquired.value
   const { expiresAt, scopes: granted } = credential
   facts.credential = { origin, idJagJti, actors, ms, quota, expiresAt, scopes: granted }
+  if (credential.kind === 'dpop') return keptBack(resource.value)
   const { release } = ports.recorder
   const released = await release?.(facts)
   if (released?.ok === false) return released
@@ -108,6 +111,10 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
 
 async function withDigest({ token, type }: NonNullable<TokenRequest['actor']>): Promise<Actor> {
   return { token, type, digest: await sha256(encodeFields([type, token.reveal()])) }
+}
+
+function keptBack({ name }: Resource): Result<never, Refusal> {
+  return err({ code: 'LIM203', name, detail: 'bound to a key of ours' })
 }
 
 /**
@@ -132,7 +139,11 @@ function findResource(
 }
 
 /** RFC 8693 section 2.2.1. `expires_in` is what remains: a cached token has aged. No refresh token, ever. */
-function toTokenResponse(credential: Credential, now: NumericDate, nextNonce: string | undefined): Response {
+function toTokenResponse(
+  credential: Extract<Credential, { kind: 'bearer' }>,
+  now: NumericDate,
+  nextNonce: string | undefined,
+): Response {
   // RFC 9396 section 7: as granted, which may be less than was asked.
   const details: unknown = credential.details && JSON.parse(credential.details.json)
   const body = {

@@ -17,6 +17,8 @@ export type HouseOptions = {
   readonly instances?: number
   readonly accessTokenSeconds?: number
   readonly accessTokens?: 'jwt' | 'opaque'
+  /** Whether the identity provider and the tasks server want nonces of their own in DPoP proofs. */
+  readonly proofNonces?: boolean
   /** Changes the text of the development configuration. */
   readonly edit?: (text: string) => string
   /** Starts what stands beside the world. */
@@ -30,11 +32,8 @@ export type Extension = {
 }
 
 export async function openHouse(options: HouseOptions = {}): Promise<House> {
-  const { accessTokenSeconds, accessTokens } = options
-  const world = await startWorld({
-    ...(accessTokenSeconds === undefined ? {} : { accessTokenSeconds }),
-    ...(accessTokens === undefined ? {} : { accessTokens }),
-  })
+  const { accessTokenSeconds = 3600, accessTokens = 'jwt', proofNonces = false } = options
+  const world = await startWorld({ accessTokenSeconds, accessTokens, proofNonces })
   const lines: string[] = []
   const events: Record<string, unknown>[] = []
   const edit = options.edit ?? ((text: string) => text)

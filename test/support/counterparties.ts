@@ -10,6 +10,7 @@ import {
   type ServerResponse,
 } from 'node:http'
 import type { Duplex } from 'node:stream'
+import { athOf, readProof, type SeenProof } from './dpop.ts'
 import { joined } from './http.ts'
 import { createTestKey, idTokenClaims, mint, type Claims, type TestKey } from './keys.ts'
 
@@ -159,7 +160,8 @@ export async function startCounterparties() {
     const key = await createTestKey(`${name}-key`)
     let issuer = ''
     const jwks = new Endpoint(`${name}.jwks`, () => ({ status: 200, json: { keys: [key.publicJwk] } }))
-    const token = new Endpoint(`${name}.token`, async ({ form }, script) => {
+    const token = new Endpoint(`${name}.token`, async ({ form, headers }, script) => {
+      const proof = await proofIn(headers)
       const audience = form.get('audience') ?? ''
       // The audience of a server that does not exist is registered like tasks.
       const saas = notes.issuer === audience ? 'notes' : 'tasks'
@@ -177,6 +179,7 @@ export async function startCounterparties() {
           exp: now + 300,
           resource: form.get('resource') ?? undefined,
           scope: form.get('scope') ?? undefined,
+          cnf: proof === undefined ? undefined : { jkt: proof.jkt },
           ...other?.idJag,
         },
         { typ: 'oauth-id-jag+jwt', ...other?.header },
@@ -197,14 +200,20 @@ export async function startCounterparties() {
 
   const startSaas = async (name: string): Promise<SaasServer> => {
     const tokens = new Map<string, { readonly sub: unknown; readonly scope: unknown; readonly client: unknown }>()
+    const keys = new Map<string, string | undefined>()
     let issuer = ''
-    const token = new Endpoint(`${name}.token`, ({ form }) => {
+    const token = new Endpoint(`${name}.token`, async ({ form, headers }) => {
       const grant = claimsOf(form.get('assertion'))
-      if (grant['aud'] !== issuer) return { status: 400, json: { error: 'invalid_grant' } }
+      const proof = await proofIn(headers)
+      const cnf = proof === undefined ? undefined : { jkt: proof.jkt }
+      const isHeld = grant['cnf'] === undefined || JSON.stringify(grant['cnf']) === JSON.stringify(cnf)
+      if (grant['aud'] !== issuer || !isHeld) return { status: 400, json: { error: 'invalid_grant' } }
       const text = guard(`at-${name}-${randomUUID()}`, `an access token of ${name}`, `${name}.api`)
       const scope = form.get('scope') ?? grant['scope']
       tokens.set(text, { sub: grant['sub'], scope, client: grant['client_id'] })
-      return { status: 200, json: { access_token: text, token_type: 'Bearer', expires_in: 600, scope } }
+      keys.set(text, proof?.jkt)
+      const type = proof === undefined ? 'Bearer' : 'DPoP'
+      return { status: 200, json: { access_token: text, token_type: type, expires_in: 600, scope } }
     })
     const metadata = new Endpoint(`${name}.metadata`, () => ({
       status: 200,
@@ -215,9 +224,24 @@ export async function startCounterparties() {
       nothing(`${name}.other`),
     )
     issuer = authorizationServer.origin
-    const api = new Endpoint(`${name}.api`, ({ method, path, headers }) => {
-      const known = tokens.get((headers['authorization'] ?? '').replace(/^Bearer /, ''))
-      if (known === undefined) {
+    const proofIds = new Set<unknown>()
+    let upstream = ''
+    const api = new Endpoint(`${name}.api`, async ({ method, path, headers }) => {
+      const [scheme, text = ''] = (headers['authorization'] ?? '').split(' ')
+      const known = tokens.get(text)
+      const proof = await proofIn(headers)
+      const { htm, htu, ath, jti } = proof?.claims ?? {}
+      const isProven =
+        keys.get(text) === undefined
+          ? scheme === 'Bearer' && proof === undefined
+          : scheme === 'DPoP' &&
+            proof?.jkt === keys.get(text) &&
+            htm === method &&
+            htu === `${upstream}${path.split('?')[0] ?? ''}` &&
+            ath === athOf(text) &&
+            !proofIds.has(jti)
+      proofIds.add(jti)
+      if (known === undefined || !isProven) {
         return {
           status: 401,
           headers: { 'www-authenticate': 'Bearer error="invalid_token"' },
@@ -227,13 +251,14 @@ export async function startCounterparties() {
       return { status: 200, json: { server: name, method, path, ...known } }
     })
     const behind = await serve({}, api)
+    upstream = behind.origin
     const saas: SaasServer = {
       name,
       issuer,
       token,
       metadata,
       api,
-      upstream: behind.origin,
+      upstream,
       resource: `${behind.origin}/`,
       onUpgrade: undefined,
     }
@@ -364,6 +389,11 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
     // The client went away.
   }
   return Buffer.concat(chunks).toString('utf8')
+}
+
+/** What a DPoP proof says whose signature holds; undefined: there is none. */
+async function proofIn({ dpop }: Received['headers']): Promise<SeenProof | undefined> {
+  return dpop === undefined ? undefined : readProof(dpop)
 }
 
 /** Without any check: an honest server would make them, and here the log shows what was sent. */

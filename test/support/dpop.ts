@@ -1,6 +1,6 @@
 // DPoP proofs as callers make them (RFC 9449 section 4.2): real signatures over whatever a test wants in them.
 import { createHash, randomUUID } from 'node:crypto'
-import { calculateJwkThumbprint } from 'jose'
+import { calculateJwkThumbprint, decodeProtectedHeader, EmbeddedJWK, jwtVerify, type JWTPayload } from 'jose'
 import { mint, type Claims, type TestKey } from './keys.ts'
 
 export type ProofChanges = {
@@ -30,10 +30,28 @@ export async function proofBy(
   now: number,
   { claims = {}, header = {}, signer = key, token }: ProofChanges = {},
 ): Promise<string> {
-  const ath = token === undefined ? {} : { ath: createHash('sha256').update(token).digest('base64url') }
+  const ath = token === undefined ? {} : { ath: athOf(token) }
   return mint(
     signer,
     { jti: randomUUID(), htm: method, htu: url, iat: now, ...ath, ...claims },
     { typ: 'dpop+jwt', alg: key.alg, kid: undefined, jwk: publicJwkOf(key), ...header },
   )
+}
+
+export type SeenProof = { readonly jkt: string; readonly claims: JWTPayload }
+
+/** What a server sees in a proof whose signature holds. */
+export async function readProof(proof: string | null | undefined): Promise<SeenProof> {
+  const { jwk = {} } = decodeProtectedHeader(proof ?? '')
+  const { payload } = await jwtVerify(proof ?? '', EmbeddedJWK, {
+    typ: 'dpop+jwt',
+    algorithms: ['ES256'],
+    currentDate: new Date(0),
+  })
+  if (Object.keys(jwk).toSorted().join(' ') !== 'crv kty x y') throw new Error('the key has other members')
+  return { jkt: await calculateJwkThumbprint(jwk), claims: payload }
+}
+
+export function athOf(token: string): string {
+  return createHash('sha256').update(token).digest('base64url')
 }

@@ -7,7 +7,7 @@ export type Misbehaviour = {
   readonly what: string
   readonly script: (world: Counterparties) => Script
   /** The number of the refusal; its family is the leg's. */
-  readonly number: 106 | 109 | 110 | 111 | 112
+  readonly number: 106 | 109 | 110 | 111 | 112 | 113
   readonly retryAfter?: string | RegExp
   /** Where it can only be done by one of the two. */
   readonly only?: 'IDP' | 'RAS'
@@ -16,7 +16,7 @@ export type Misbehaviour = {
 /** A text that must not come out anywhere. */
 export const FOREIGN = 'FOREIGN-words'
 
-const STATUS = { 106: 502, 109: 502, 110: 503, 111: 504, 112: 503 } as const
+const STATUS = { 106: 502, 109: 502, 110: 503, 111: 504, 112: 503, 113: 502 } as const
 
 export function statusOf({ number }: Misbehaviour): number {
   return STATUS[number]
@@ -24,7 +24,7 @@ export function statusOf({ number }: Misbehaviour): number {
 
 /** RFC 6749 section 5.2 has no word for a server in between; these are the ones of section 4.1.2.1. */
 export function wordOf({ number }: Misbehaviour): string {
-  return number === 106 || number === 109 ? 'server_error' : 'temporarily_unavailable'
+  return number === 106 || number === 109 || number === 113 ? 'server_error' : 'temporarily_unavailable'
 }
 
 const json = { 'content-type': 'application/json' }
@@ -101,8 +101,11 @@ export const MISBEHAVIOUR: readonly Misbehaviour[] = [
     return { what: `answers ${error}`, script: errorAnswer(400, error), number: 112, retryAfter: '5' }
   }),
 
-  ...['invalid_client', 'unsupported_grant_type', 'invalid_dpop_proof', 'use_dpop_nonce'].map((error): Misbehaviour => {
+  ...['invalid_client', 'unsupported_grant_type'].map((error): Misbehaviour => {
     return { what: `answers ${error}`, script: errorAnswer(error === 'invalid_client' ? 401 : 400, error), number: 106 }
+  }),
+  ...['invalid_dpop_proof', 'use_dpop_nonce'].map((error): Misbehaviour => {
+    return { what: `answers ${error}`, script: errorAnswer(400, error), number: 113 }
   }),
   { what: 'answers 401 without a word', script: always({ status: 401, body: FOREIGN }), number: 106 },
   {

@@ -246,4 +246,11 @@ export const AT_OUR_DOOR = {
     who: ['caller', 'administrator'],
     fields: ['clients.NAME.rate_limit'],
   },
+  LIM203: {
+    expected: 'a resource whose access tokens can be used by whoever has them',
+    got: 'one whose tokens are bound to a key of the gateway, by the configuration or by its authorization server',
+    who: ['caller', 'administrator'],
+    fields: ['resources.NAME.dpop', 'idps.NAME.quirks.dpop'],
+    related: ['RAS113'],
+  },
 } as const satisfies Readonly<Record<string, Page>>

@@ -176,7 +176,7 @@ export const BEHIND_US = {
   },
   UPS102: {
     expected: 'a body that could be sent a second time',
-    got: 'a larger one, which had streamed away when the API asked for another token',
+    got: 'a larger one, which had streamed away when the API asked for another token, or for a nonce',
     who: ['caller', 'administrator'],
     fields: ['resources.NAME.proxy.replay_max_bytes'],
   },
@@ -194,4 +194,11 @@ export const BEHIND_US = {
     fields: ['resources.NAME.proxy.upstream'],
   },
   UPS111: { expected: 'the beginning of an answer within 100 s', got: 'none in that time', who: ['API'] },
+  UPS113: {
+    expected: 'an API that takes the proof of the key its token is bound to, with its last nonce in it',
+    got: 'an API that calls the proof bad, or goes on asking for a nonce',
+    who: ['administrator', 'API'],
+    fields: ['resources.NAME.dpop', 'resources.NAME.proxy.upstream'],
+    related: ['RAS113'],
+  },
 } as const satisfies Readonly<Record<string, Page>>

@@ -60,15 +60,16 @@ export async function startMcpResource(trusted: {
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (request.url === METADATA_PATH)
       return answer(response, Response.json({ resource, authorization_servers: [origin] }))
-    const token = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1]
-    if (token === undefined || (await as.verify(token)) === undefined) {
+    const headers = new Headers(Object.entries(request.headers).map(([name, value]) => [name, String(value)]))
+    const { method = 'GET' } = request
+    const url = `${origin}${request.url ?? ''}`
+    if ('error' in (await as.verify(new Request(url, { method, headers })))) {
       const challenge = `Bearer resource_metadata="${origin}${METADATA_PATH}"`
       return answer(response, new Response(null, { status: 401, headers: { 'www-authenticate': challenge } }))
     }
-    const headers = new Headers(Object.entries(request.headers).map(([name, value]) => [name, String(value)]))
-    const hasBody = request.method !== 'GET' && request.method !== 'HEAD'
+    const hasBody = method !== 'GET' && method !== 'HEAD'
     const init = hasBody ? { body: Readable.toWeb(request), duplex: 'half' as const } : {}
-    const asked = new Request(`${origin}${request.url ?? ''}`, { method: request.method ?? 'GET', headers, ...init })
+    const asked = new Request(url, { method, headers, ...init })
     return answer(response, originValidationResponse(asked, localhostAllowedOrigins()) ?? (await mcp(asked)))
   }
 

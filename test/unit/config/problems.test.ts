@@ -863,6 +863,13 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
       'CFG112',
       'none is named',
     ],
+    [
+      'refuses to bind tokens that nobody could use',
+      '"proxy": { "path": "/r/tasks", "upstream": "https://api.tasks.example" }',
+      '"dpop": ›"require"',
+      'CFG112',
+      'no request passes through here',
+    ],
   ],
 }
 

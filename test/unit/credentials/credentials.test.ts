@@ -30,6 +30,7 @@ async function sealedFor(
     id: 'x',
     identity,
     token: new Secret(token),
+    key: undefined,
     scopes: permit.scopes,
     details: undefined,
     jti: undefined,

@@ -42,6 +42,7 @@ async function cut(auth: Json, metadata: Json, answer: (sent: Sent) => Response)
     identity: 'x',
     token: new Secret('the-token'),
     scopes: scopesOf('tasks.read'),
+    key: undefined,
     details: undefined,
     ...lifetimeOf(NOW, 3600, { maxTtlSeconds: 3600, refreshBeforeSeconds: 60 }),
     obtainedAt: NOW * 1000,

@@ -184,6 +184,7 @@ describe('explained()', () => {
       tokenEndpoint: undefined,
       jwksUri: undefined,
       revocationEndpoint: undefined,
+      proofAlgorithms: undefined,
       lists: {},
     })
     const refusal = { code: 'RAS110', retryAfterSeconds: 5 } as const

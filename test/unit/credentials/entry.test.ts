@@ -1,7 +1,9 @@
+import { inspect } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { decodeEntry, encodeEntry, lifetimeOf, toCredential, type Entry } from '../../../src/credentials/entry.ts'
 import { toUtf8, fromUtf8 } from '../../../src/lib/bytes.ts'
+import { KeyPair } from '../../../src/lib/key-pair.ts'
 import { numericDate } from '../../../src/lib/numeric-date.ts'
 import { Secret } from '../../../src/lib/secret.ts'
 import { scopesOf } from '../support/proofs.ts'
@@ -56,10 +58,13 @@ describe('lifetimeOf()', () => {
   })
 })
 
+const KEY = await KeyPair.generate()
+
 const ENTRY: Entry = {
   id: 'entry-1',
   identity: '1:1',
   token: new Secret('user:grant:secret'),
+  key: undefined,
   scopes: scopesOf('a', 'b'),
   details: { json: '[{"type":"t"}]', types: ['t'] },
   ...lifetimeOf(NOW, 3600, BOUNDS),
@@ -68,6 +73,7 @@ const ENTRY: Entry = {
   actors: [{ sub: 'agents/planner', iss: 'https://login.test' }, { sub: 'inner' }],
   idJag: {
     token: new Secret('e30.e30.sig'),
+    key: undefined,
     expiresAt: numericDate(NOW + 300),
     scopes: scopesOf('a'),
     details: { json: '[{"type":"t"},{"type":"u"}]', types: ['t', 'u'] },
@@ -79,7 +85,12 @@ function reveal(entry: Entry | undefined): unknown {
     entry && {
       ...entry,
       token: entry.token.reveal(),
-      idJag: entry.idJag && { ...entry.idJag, token: entry.idJag.token.reveal() },
+      key: entry.key?.reveal(),
+      idJag: entry.idJag && {
+        ...entry.idJag,
+        token: entry.idJag.token.reveal(),
+        key: entry.idJag.key?.reveal(),
+      },
     }
   )
 }
@@ -89,6 +100,8 @@ describe('encodeEntry() and decodeEntry()', () => {
     expect(reveal(decodeEntry(encodeEntry(ENTRY)))).toEqual(reveal(ENTRY))
     const bare: Entry = { ...ENTRY, scopes: [], jti: undefined, idJag: undefined }
     expect(reveal(decodeEntry(encodeEntry(bare)))).toEqual(reveal(bare))
+    const bound: Entry = { ...ENTRY, key: KEY, idJag: ENTRY.idJag && { ...ENTRY.idJag, key: KEY } }
+    expect(reveal(decodeEntry(encodeEntry(bound)))).toEqual(reveal(bound))
   })
 
   test('do not take what is not exactly an entry of this version', () => {
@@ -105,9 +118,12 @@ describe('encodeEntry() and decodeEntry()', () => {
       expect(decode({ [name]: {} })).toBeUndefined()
     }
     const bad: Record<string, unknown>[] = [
-      { v: 1 },
-      { v: 3 },
-      { v: '2' },
+      { v: 2 },
+      { v: 4 },
+      { v: '3' },
+      { key: {} },
+      { key: { x: 'x', y: 'y', d: 5 } },
+      { key: { ...KEY.reveal(), kty: 'EC' } },
       { extra: 1 },
       { token: '' },
       { token: 'a\r\nb' },
@@ -130,7 +146,7 @@ describe('encodeEntry() and decodeEntry()', () => {
         expect(decodeEntry(bytes)).toBeUndefined()
       }),
     )
-    for (const text of ['', '{}', '[]', '{"v":2,"v":2}', 'null']) expect(decodeEntry(toUtf8(text))).toBeUndefined()
+    for (const text of ['', '{}', '[]', '{"v":3,"v":3}', 'null']) expect(decodeEntry(toUtf8(text))).toBeUndefined()
   })
 })
 
@@ -148,5 +164,12 @@ describe('toCredential()', () => {
     })
     expect(token.reveal()).toBe('user:grant:secret')
     expect(JSON.stringify(credential)).not.toContain('grant')
+  })
+
+  test('brings the key of a bound token along, and shows that to nobody either', () => {
+    const credential = toCredential({ ...ENTRY, key: KEY }, 'tasks')
+    expect(credential).toMatchObject({ kind: 'dpop', key: KEY })
+    for (const text of [JSON.stringify(credential), inspect(credential, { depth: 9, showHidden: true })])
+      expect(text).not.toContain(KEY.reveal().d)
   })
 })

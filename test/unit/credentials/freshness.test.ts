@@ -140,6 +140,7 @@ describe('an entry of another build', () => {
         id: 'x',
         identity: nameParts(permit).identity,
         token: new Secret('of-another-build'),
+        key: undefined,
         scopes: permit.scopes,
         details: undefined,
         obtainedAt: world.clock.epochMillis(),
@@ -162,9 +163,9 @@ describe('an entry of another build', () => {
   })
 
   test.each<[string, (entry: Record<string, unknown>) => Record<string, unknown>]>([
-    ['the previous one (v1 knew no obtained_at)', (entry) => ({ ...without(entry, 'obtained_at'), v: 1 })],
-    ['the previous one, with what it never had', (entry) => ({ ...entry, v: 1 })],
-    ['the next one', (entry) => ({ ...entry, v: 3 })],
+    ['an early one (v1 knew no obtained_at)', (entry) => ({ ...without(entry, 'obtained_at'), v: 1 })],
+    ['the previous one (v2 knew no keys)', (entry) => ({ ...entry, v: 2 })],
+    ['the next one', (entry) => ({ ...entry, v: 4 })],
     ['one that says nothing of its version', (entry) => without(entry, 'v')],
     ['one with more in it', (entry) => ({ ...entry, cnf: 'x' })],
   ])('of %s is a clean miss: a new token, no error, and the new entry takes its place', async (_what, change) => {

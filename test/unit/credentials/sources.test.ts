@@ -275,6 +275,7 @@ describe('the work of a flight in another deployment', async () => {
         id: 'kept',
         identity,
         token: new Secret('old'),
+        key: undefined,
         scopes: scopesOf('tasks.read'),
         details: undefined,
         ...lifetimeOf(world.clock.now(), 3600, { maxTtlSeconds: 3600, refreshBeforeSeconds: 60 }),
@@ -283,6 +284,7 @@ describe('the work of a flight in another deployment', async () => {
         actors: [],
         idJag: {
           token: new Secret(`e30.${toBase64Url(toUtf8('{"sub":"bob"}'))}.c2ln`),
+          key: undefined,
           expiresAt: plusSeconds(world.clock.now(), 300),
           scopes: scopesOf('tasks.read'),
           details: undefined,

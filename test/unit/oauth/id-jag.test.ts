@@ -52,7 +52,13 @@ async function inspect(
 
 describe('inspectIdJag() lets pass', () => {
   test('what was asked for, and tells what is in it', async () => {
-    expect(await inspect({})).toEqual({ jti: 'jag-1', expiresAt: 1_800_000_300, scopes: ['invoice.read'], actors: [] })
+    expect(await inspect({})).toEqual({
+      jti: 'jag-1',
+      expiresAt: 1_800_000_300,
+      scopes: ['invoice.read'],
+      actors: [],
+      confirmation: { thumbprint: undefined },
+    })
   })
 
   test.each<[string, Claims, Claims]>([
@@ -103,6 +109,16 @@ describe('inspectIdJag() lets pass', () => {
     expect(await inspect({ jti: undefined })).toMatchObject({ jti: undefined })
     expect(await inspect({ jti: 7 })).toMatchObject({ jti: undefined })
     expect(await inspect({ jti: 'x'.repeat(257) })).toMatchObject({ jti: undefined })
+  })
+
+  test.each<[string, unknown, string | undefined]>([
+    ['of a key', { jkt: 'abc' }, 'abc'],
+    ['of a key and a certificate', { jkt: 'abc', 'x5t#S256': 'def' }, 'abc'],
+    ['of a certificate', { 'x5t#S256': 'def' }, undefined],
+    ['that is odd', { jkt: 5 }, ''],
+    ['that is none', 'abc', undefined],
+  ])('a confirmation %s, and tells the thumbprint', async (_what, cnf, thumbprint) => {
+    expect(await inspect({ cnf })).toMatchObject({ confirmation: { thumbprint } })
   })
 
   test('an encrypted ID-JAG, of which it can tell nothing', () => {

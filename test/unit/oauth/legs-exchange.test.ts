@@ -119,7 +119,7 @@ describe('exchangeForIdJag() takes', () => {
     const { result } = await exchange(answer(await exchanged({ access_token: token })))
     if (!result.ok) throw new Error(result.error.code)
     const { token: secret, ...rest } = result.value
-    expect(rest).toEqual({ jti: 'jag-1', expiresAt: NOW + 300, scopes: ['invoice.read'], actors: [] })
+    expect(rest).toEqual({ jti: 'jag-1', expiresAt: NOW + 300, scopes: ['invoice.read'], actors: [], bound: false })
     expect(secret.reveal()).toBe(token)
     expect(JSON.stringify(result)).not.toContain(token.slice(-20))
   })
@@ -294,8 +294,8 @@ describe('exchangeForIdJag() understands the error', () => {
     ['invalid_client', 'IDP106'],
     ['unsupported_grant_type', 'IDP106'],
     ['invalid_authorization_details', 'IDP106'],
-    ['invalid_dpop_proof', 'IDP106'],
-    ['use_dpop_nonce', 'IDP106'],
+    ['invalid_dpop_proof', 'IDP113'],
+    ['use_dpop_nonce', 'IDP113'],
     ['temporarily_unavailable', 'IDP112'],
     ['server_error', 'IDP112'],
     ['slow_down', 'IDP112'],

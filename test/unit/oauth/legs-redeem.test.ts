@@ -77,7 +77,7 @@ describe('redeemIdJag() takes', () => {
     const { result } = await redeem(answer(redeemed({ scope: 'invoice.read' })))
     if (!result.ok) throw new Error(result.error.code)
     const { token, ...rest } = result.value
-    expect(rest).toEqual({ scopes: ['invoice.read'], lifetimeSeconds: 3600 })
+    expect(rest).toEqual({ scopes: ['invoice.read'], lifetimeSeconds: 3600, bound: false })
     expect(token.reveal()).toBe('canary-access')
     expect(JSON.stringify(result)).not.toContain('canary')
   })
@@ -144,6 +144,7 @@ describe('redeemIdJag() takes', () => {
     const { result } = await redeem(answer(redeemed(changes)))
     expect(result).toMatchObject({ ok: true, value: { scopes: [...SCOPES], lifetimeSeconds: 3600 } })
     expect(Object.keys(result.ok ? result.value : {}).toSorted()).toEqual([
+      'bound',
       'details',
       'lifetimeSeconds',
       'scopes',
@@ -248,8 +249,8 @@ describe('redeemIdJag() understands the error', () => {
     ['unauthorized_client', 'RAS106'],
     ['unsupported_grant_type', 'RAS106'],
     ['invalid_request', 'RAS106'],
-    ['invalid_dpop_proof', 'RAS106'],
-    ['use_dpop_nonce', 'RAS106'],
+    ['invalid_dpop_proof', 'RAS113'],
+    ['use_dpop_nonce', 'RAS113'],
     ['temporarily_unavailable', 'RAS112'],
     ['server_error', 'RAS112'],
     ['slow_down', 'RAS112'],

@@ -9,9 +9,9 @@ import {
   type AccessToken,
   type ExchangeRequest,
   type IdJag,
-  type LegEndpoint,
   type RedeemRequest,
 } from '../../../src/oauth/legs.ts'
+import type { LegEndpoint } from '../../../src/oauth/leg-call.ts'
 import type { Result } from '../../../src/lib/result.ts'
 import type { Refusal } from '../../../src/refusal.ts'
 import { createTestKey, mint, type Claims } from '../../support/keys.ts'
@@ -69,7 +69,7 @@ export async function endpointOf(
     tokenEndpoint,
   )
   if (!client.ok) throw new Error(client.error)
-  return { issuer, tokenEndpoint, clientId: clientId as ClientId, client: client.value }
+  return { issuer, tokenEndpoint, clientId: clientId as ClientId, client: client.value, takesProofs: true }
 }
 
 export const POST_AUTH: OutboundAuth = { method: 'client_secret_post', secrets: ['S' as SecretName] }
@@ -101,6 +101,7 @@ export async function exchange(reply: Answer, changes: Partial<ExchangeRequest> 
     scopes: SCOPES,
     details: undefined,
     actor: undefined,
+    binding: undefined,
     now: NOW,
     ...changes,
   }
@@ -115,6 +116,7 @@ export function idJagOf(scopes: readonly ScopeToken[] = SCOPES, token = 'the.id.
     scopes,
     details: undefined,
     actors: [],
+    bound: false,
   }
 }
 
@@ -127,6 +129,8 @@ export async function redeem(reply: Answer, changes: Partial<RedeemRequest> = {}
     sendResource: false,
     extraScopes: 'refuse',
     defaultTtlSeconds: 300,
+    binding: undefined,
+    redeemGrant: 'jwt-bearer',
     ...changes,
   }
   return run(reply, (fetch) => redeemIdJag(fetch, request))

@@ -39,6 +39,7 @@ import { createPolicy, type Policy } from '../../../src/policy/policy.ts'
 import type { AuditSink, Certificates, Fetch, Secrets, TokenStore } from '../../../src/ports.ts'
 import { createRevocations, type Revocations } from '../../../src/revocation/revocation.ts'
 import { createTokenEndpoint } from '../../../src/token/token.ts'
+import { readProof } from '../../support/dpop.ts'
 import { createTestKey, idTokenClaims, mint, type Claims } from '../../support/keys.ts'
 
 // Node wants to be told that a body is a stream (`duplex`), workerd, for which the house is written, knows by itself.
@@ -162,6 +163,8 @@ export interface WorldOptions {
   readonly sinks?: readonly AuditSink[]
   /** Whether no token leaves before its event is accepted. */
   readonly recordRequired?: boolean
+  /** What can be read in the network, by address: metadata of servers. */
+  readonly documents?: Readonly<Record<string, Json>>
 }
 
 /** What runs in one isolate: its own memory over the common ground. */
@@ -261,7 +264,7 @@ export function createWorld(options: WorldOptions = {}): World {
     if (value === undefined) throw new Error(`the secret ${name} is not set`)
     return new Secret(value)
   }
-  const network = createNetwork(config, clock)
+  const network = createNetwork(config, clock, options.documents)
   const { fetch, script } = network
   const replay = createMemoryReplayGuard({ clock })
   const registry = createMemoryRegistry({ clock })
@@ -376,7 +379,7 @@ interface Network {
   readonly strays: string[]
 }
 
-function createNetwork(config: Config, clock: ManualClock): Network {
+function createNetwork(config: Config, clock: ManualClock, documents: WorldOptions['documents'] = {}): Network {
   const seen: Seen[] = []
   const strays: string[] = []
   const script: Record<Role, Handler> = {
@@ -385,6 +388,8 @@ function createNetwork(config: Config, clock: ManualClock): Network {
     upstream: () => json({ it: 'works' }, { headers: { 'x-upstream': 'yes' } }),
   }
   const answer = async (request: Request, certificate?: string): Promise<Response> => {
+    const document = documents[request.url]
+    if (document !== undefined) return json(document)
     const role = roleOf(config, request.url)
     if (role === undefined) {
       strays.push(request.url)
@@ -409,11 +414,14 @@ function roleOf(config: Config, url: string): Role | undefined {
   if ([...config.idps.values()].some(({ tokenEndpoint }) => tokenEndpoint === url)) return 'idp'
   const resources = [...config.resources.values()]
   if (resources.some(({ authorizationServer }) => authorizationServer.tokenEndpoint === url)) return 'ras'
+  // Of a server that is found by its metadata.
+  if (url === NAMES.rasToken) return 'ras'
   return resources.some(({ proxy }) => proxy !== undefined && url.startsWith(proxy.upstream)) ? 'upstream' : undefined
 }
 
-/** An identity provider that grants whatever it is asked for. */
-async function issueIdJag(config: Config, clock: ManualClock, { form }: Seen): Promise<Response> {
+/** An identity provider that grants whatever it is asked for, and binds it to the key that was proven. */
+async function issueIdJag(config: Config, clock: ManualClock, { form, headers }: Seen): Promise<Response> {
+  const proof = headers.get('dpop')
   const audience = form.get('audience')
   const indicator = form.get('resource') ?? undefined
   const resource = [...config.resources.values()].find(
@@ -430,6 +438,7 @@ async function issueIdJag(config: Config, clock: ManualClock, { form }: Seen): P
     resource: indicator,
     scope: form.get('scope') ?? undefined,
     act: actorOf(form.get('actor_token')),
+    cnf: proof === null ? undefined : { jkt: (await readProof(proof)).jkt },
   }
   return json({
     issued_token_type: 'urn:ietf:params:oauth:token-type:id-jag',
@@ -446,13 +455,20 @@ function actorOf(token: string | null): Json | undefined {
   return { sub, iss }
 }
 
-/** An authorization server that redeems whatever it is shown; tokens are numbered and name their user. */
-function issueAccessToken(seen: readonly Seen[], { form }: Seen): Response {
-  const { sub } = claimsOf(form.get('assertion') ?? '')
+/**
+ * An authorization server that redeems whatever it is shown, by whoever has the key it is bound to; tokens are numbered, name
+ * their user, and are bound to the key that was proven.
+ */
+async function issueAccessToken(seen: readonly Seen[], { form, headers }: Seen): Promise<Response> {
+  const { sub, cnf } = claimsOf(form.get('assertion') ?? '')
+  const proof = headers.get('dpop')
+  const key = proof === null ? undefined : { jkt: (await readProof(proof)).jkt }
+  if (cnf !== undefined && JSON.stringify(cnf) !== JSON.stringify(key))
+    return json({ error: 'invalid_grant' }, { status: 400 })
   const number = seen.filter(({ role }) => role === 'ras').length
   return json({
     access_token: `canary-access-${String(sub)}-${number}`,
-    token_type: 'Bearer',
+    token_type: key === undefined ? 'Bearer' : 'DPoP',
     expires_in: 3600,
     refresh_token: 'canary-refresh',
   })

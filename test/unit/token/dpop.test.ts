@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { proofBy, thumbprintOf, type ProofChanges } from '../../support/dpop.ts'
 import { createTestKey, type TestKey } from '../../support/keys.ts'
-import { CLIENTS, createWorld, NAMES, SECRETS, type Json, type World } from '../support/world.ts'
+import { CLIENTS, createWorld, NAMES, RESOURCES, SECRETS, type Json, type World } from '../support/world.ts'
 
 const mine = await createTestKey('mine')
 const other = await createTestKey('other')
@@ -91,5 +91,40 @@ describe('the token endpoint', () => {
     expect(taken.status).toBe(200)
     expect(taken.headers.get('dpop-nonce')).toMatch(/^[\w-]{43}$/)
     expect(taken.headers.get('dpop-nonce')).not.toBe(nonce)
+  })
+})
+
+describe('a token that is bound to a key of ours', () => {
+  const worldOf = (dpop: string): World =>
+    createWorld({ resources: { ...RESOURCES, tasks: { ...RESOURCES.tasks, dpop } } })
+
+  test('is not handed out, and where that is known beforehand it costs nobody anything', async () => {
+    const world = worldOf('require')
+    for (const by of [null, mine])
+      expect(await refusalOf(await ask(world, { by }))).toEqual([400, 'invalid_target', 'LIM203'])
+    expect(world.seen()).toEqual([])
+  })
+
+  test('is not handed out where its server chose to bind it', async () => {
+    const world = worldOf('try')
+    const response = await ask(world)
+    expect(await response.clone().text()).not.toContain('canary-access')
+    expect(await refusalOf(response)).toEqual([400, 'invalid_target', 'LIM203'])
+    expect(await refusalOf(await ask(world))).toEqual([400, 'invalid_target', 'LIM203'])
+    expect([world.seen('idp').length, world.seen('ras').length]).toEqual([1, 1])
+  })
+
+  test('is no obstacle where its server did not', async () => {
+    const world = worldOf('try')
+    world.alter('ras', { token_type: 'Bearer' })
+    expect(await (await ask(world)).json()).toMatchObject({ token_type: 'Bearer' })
+  })
+
+  test('is not even spoken of to somebody no rule allows', async () => {
+    const world = createWorld({
+      resources: { ...RESOURCES, tasks: { ...RESOURCES.tasks, dpop: 'require' } },
+      rules: [{ id: 'bob', effect: 'allow', who: { users: ['corp/bob'] }, resources: ['tasks'] }],
+    })
+    expect(await refusalOf(await ask(world))).toEqual([400, 'access_denied', 'POL100'])
   })
 })
