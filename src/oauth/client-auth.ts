@@ -65,17 +65,8 @@ export function createClientAuths({ secrets, certificates }: ClientAuthPorts): C
 }
 
 function secretsOf(auth: OutboundAuth): readonly SecretName[] {
-  switch (auth.method) {
-    case 'tls_client_auth':
-    case 'self_signed_tls_client_auth':
-    case 'none':
-      return []
-    case 'client_secret_basic':
-    case 'client_secret_post':
-      return auth.secrets
-    case 'private_key_jwt':
-      return auth.keys
-  }
+  if ('secrets' in auth) return auth.secrets
+  return 'keys' in auth ? auth.keys : []
 }
 
 /** The same client, acting in the user's name: what authenticates it is the `actor_token`, too, as Okta's guides show it. */
@@ -115,6 +106,7 @@ export async function callAs(
 
 /** RFC 6749 section 5.2: `invalid_client`, by 400 or 401. Keycloak says `unauthorized_client` of a wrong secret, by 401. */
 function refusesClient({ status, body }: Answer): boolean {
+  if (status < 400 || status >= 500) return false
   const word = body?.['error']
   return word === 'invalid_client' || (status === 401 && (word === undefined || word === 'unauthorized_client'))
 }

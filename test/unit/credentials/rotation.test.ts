@@ -86,6 +86,8 @@ describe.each(['idp', 'ras'] as const)('at the %s', (role) => {
     ['unauthorized_client', 400],
     ['invalid_request', 400],
     ['temporarily_unavailable', 503],
+    ['invalid_client', 503],
+    ['invalid_client', 200],
   ])('%s by %i is not about the secret: nothing more is sent', async (error, status) => {
     const world = rotating(role)
     world.script[role] = () => json({ error }, { status })
