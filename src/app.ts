@@ -36,8 +36,8 @@ export interface AppPorts {
   readonly secrets: Secrets
 }
 
-/** `access`: what the platform says of whom Cloudflare Access let through. */
-export type App = (request: Request, access?: AccessSession) => Promise<Response>
+/** `access`: what the platform says of whom Cloudflare Access let through. Only the administration looks there. */
+export type App = (request: Request, platform?: { readonly access?: AccessSession | undefined }) => Promise<Response>
 
 export function createApp(ports: AppPorts): App {
   const { config } = ports
@@ -87,7 +87,7 @@ export function createApp(ports: AppPorts): App {
   app.notFound(() => toProblem({ code: 'CLI106' }, newContext(config), undefined))
   app.onError(() => fault(config))
 
-  const dispatch: App = async (request, access) => {
+  const dispatch: App = async (request, platform) => {
     const hosted = routes.byHost(request.url)
     if (hosted !== undefined && hosted.rest === new URL(hosted.proxy.metadataUrl).pathname) {
       const document = () => toResourceMetadata(config, hosted.resource, hosted.proxy)
@@ -95,11 +95,11 @@ export function createApp(ports: AppPorts): App {
     }
     // Resources first: they are most of the traffic, and the configuration takes no prefix that is ours.
     const route = hosted ?? routes.byPath(request.url)
-    if (route === undefined) return app.fetch(request, { access })
+    if (route === undefined) return app.fetch(request, { access: platform?.access })
     return cors(request, () => answerResource(ports, request, route))
   }
   // Whatever is caught here is a fault outside of a decision; inside, it is caught where the event is written.
-  return (request, access) => dispatch(request, access).catch(() => fault(config))
+  return (request, platform) => dispatch(request, platform).catch(() => fault(config))
 }
 
 function fault(config: Config): Response {

@@ -22,7 +22,10 @@ export type Fetch = (request: Request) => Promise<Response>
 /** The same with a client certificate of ours in the TLS handshake (RFC 8705). Their presence is checked at start. */
 export type Certificates = (name: CertificateName) => Fetch
 
-/** One proxied request, likewise. Apart from `Fetch` because a request object costs, and every proxied request pays. */
+/**
+ * One proxied request, likewise. Apart from `Fetch` because a request object costs, and every proxied request pays. Where the
+ * headers do not come in time, it answers 524 in the upstream's place, as Cloudflare does.
+ */
 export type Forward = (url: string, init: RequestInit) => Promise<Response>
 
 /** Keeps work going after the answer has left (waitUntil). */

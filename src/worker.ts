@@ -100,7 +100,7 @@ const app = createApp({
   config,
   secrets,
   clock,
-  gateway: createGateway({ ...doors, fetch: createForward() }),
+  gateway: createGateway({ ...doors, fetch: createForward(local) }),
   token: createTokenEndpoint({ ...doors, config }),
   admin: config.admin && createAdmin({ config, identity, log, registry, cutter, clock }),
   recorder,
@@ -111,7 +111,7 @@ export class Flight extends flightClass(() => work) {}
 
 export default {
   fetch(request, _env, ctx) {
-    const answer = app(request, ctx.access)
+    const answer = app(request, ctx)
     // A caller that hangs up ends its request, but not what the request has begun, nor the record of it.
     ctx.waitUntil(answer)
     return answer

@@ -7,8 +7,12 @@ import type { TraceContext } from '../lib/trace-context.ts'
 import type { Refusal } from '../refusal.ts'
 import { toUpstreamHeaders } from './headers.ts'
 
-/** Until the upstream's headers; a stream may then take as long as it likes. */
-const HEADERS_TIMEOUT_MS = 100_000
+/**
+ * What Cloudflare answers in the place of a server that cannot be reached, and of one that takes too long: 522 until it has a
+ * connection, 524 until the headers (developers.cloudflare.com/fundamentals/reference/connection-limits).
+ */
+const UNREACHED: ReadonlySet<number> = new Set([520, 521, 523, 525, 526, 530])
+const TOO_LATE: ReadonlySet<number> = new Set([522, 524])
 
 export interface Outbound {
   readonly request: Request
@@ -31,30 +35,26 @@ export async function forward(
 ): Promise<Result<Response, Refusal>> {
   const { request, resource, target } = outbound
   if (credential.resource !== resource.name) throw new Error('a credential of another resource')
-  const headers = toUpstreamHeaders(request, outbound.proxy, outbound.upgrade)
-  const { traceparent, carried } = outbound.trace
-  headers['traceparent'] = traceparent
-  // W3C Trace Context section 3.3: without a valid traceparent its state means nothing.
-  if (!carried) delete headers['tracestate']
+  const headers = toUpstreamHeaders(request, outbound.proxy, outbound.upgrade, outbound.trace)
   headers['authorization'] = `${credential.kind === 'bearer' ? 'Bearer' : 'DPoP'} ${credential.token.reveal()}`
   if (proof !== undefined) headers['dpop'] = proof
   const { body } = outbound
-  const { promise: late, resolve } = Promise.withResolvers<undefined>()
-  // A long upload takes its time, and the headers come after it. `no-store`: the zone's own cache knows nothing of users.
-  const timer = body instanceof ReadableStream ? undefined : setTimeout(() => resolve(undefined), HEADERS_TIMEOUT_MS)
   try {
-    // Not aborted when it is late: the platform ends it with the request, and a signal costs every request that is not.
-    const response = await Promise.race([
-      late,
-      fetch(target, { method: request.method, headers, body, redirect: 'manual', cache: 'no-store' }),
-    ])
-    return response === undefined ? failed('UPS111', resource) : ok(response)
+    // `no-store`: the zone's own cache knows nothing of users.
+    const init = { method: request.method, headers, body, redirect: 'manual', cache: 'no-store' } as const
+    const response = await fetch(target, init)
+    return response.status < 520 ? ok(response) : await judgeStatus(response, resource)
   } catch {
     // The connection failed, or the upstream broke the protocol; what exactly is the platform's wording, not ours.
     return failed('UPS110', resource)
-  } finally {
-    if (timer !== undefined) clearTimeout(timer)
   }
+}
+
+async function judgeStatus(response: Response, resource: Resource): Promise<Result<Response, Refusal>> {
+  const isLate = TOO_LATE.has(response.status)
+  if (!isLate && !UNREACHED.has(response.status)) return ok(response)
+  await response.body?.cancel()
+  return failed(isLate ? 'UPS111' : 'UPS110', resource)
 }
 
 function failed(code: 'UPS110' | 'UPS111', { name }: Resource): Result<never, Refusal> {

@@ -1,6 +1,7 @@
 // Which headers cross the gateway. Requests by allow-list: no identity header, credential or hop-by-hop header of the caller
 // reaches an upstream (threats T22 to T24), and no cookie but those the resource names. Responses by deny-list: nothing that speaks for our origin, or that
 // belongs to the connection between us and the upstream (RFC 9110 section 7.6.1).
+import type { TraceContext } from '../lib/trace-context.ts'
 import type { Proxy } from '../model.ts'
 import { toPublicCookies, toUpstreamCookies } from './cookies.ts'
 
@@ -38,12 +39,19 @@ const WEBSOCKET_HEADERS = [
 ] as const
 
 /** The headers for the upstream, without its credential, in lower case. */
-export function toUpstreamHeaders({ headers }: Request, proxy: Proxy, upgrade: boolean): Record<string, string> {
-  const nominated = nominatedBy(headers.get('connection'))
+export function toUpstreamHeaders(
+  { headers }: Request,
+  proxy: Proxy,
+  upgrade: boolean,
+  trace: TraceContext,
+): Record<string, string> {
+  const withheld = nominatedBy(headers.get('connection'))
+  // W3C Trace Context section 3.3: without a valid traceparent its state means nothing.
+  if (!trace.carried) withheld.push('tracestate')
   const passed: Record<string, string> = {}
   const pass = (name: string): void => {
     const value = headers.get(name)
-    if (value !== null && !nominated.includes(name)) passed[name] = value
+    if (value !== null && !withheld.includes(name)) passed[name] = value
   }
   for (const name of REQUEST_HEADERS) pass(name)
   for (const name of proxy.requestHeaders) pass(name)
@@ -51,7 +59,7 @@ export function toUpstreamHeaders({ headers }: Request, proxy: Proxy, upgrade: b
   if (headers.has('mcp-protocol-version')) {
     for (const name of headers.keys()) if (MCP_HEADER.test(name)) pass(name)
   }
-  if (proxy.cookies.length > 0 && !nominated.includes('cookie')) {
+  if (proxy.cookies.length > 0 && !withheld.includes('cookie')) {
     const cookies = toUpstreamCookies(headers.get('cookie') ?? '', proxy)
     if (cookies !== '') passed['cookie'] = cookies
   }
@@ -61,10 +69,11 @@ export function toUpstreamHeaders({ headers }: Request, proxy: Proxy, upgrade: b
     for (const name of WEBSOCKET_HEADERS) pass(name)
     passed['upgrade'] = 'websocket'
   }
+  passed['traceparent'] = trace.traceparent
   return passed
 }
 
-const RESPONSE_HEADERS_DROPPED = [
+const RESPONSE_HEADERS_DROPPED: ReadonlySet<string> = new Set([
   'access-control-allow-credentials',
   'access-control-allow-headers',
   'access-control-allow-local-network',
@@ -99,7 +108,7 @@ const RESPONSE_HEADERS_DROPPED = [
   'trailer',
   'www-authenticate',
   'x-accel-redirect',
-] as const
+])
 
 // With a list of fields (`private="x"`) they are about these fields alone (RFC 9111 section 5.2.2).
 const SHARED_CACHING = /(?:^|,)\s*(?:private|no-store)\s*(?:,|$)/i
@@ -108,7 +117,9 @@ const SHARED_CACHING = /(?:^|,)\s*(?:private|no-store)\s*(?:,|$)/i
 export function cleanResponseHeaders(headers: Headers, proxy: Proxy, target: string): void {
   const cookies = proxy.cookies.length > 0 ? toPublicCookies(headers.getSetCookie(), proxy, target) : []
   for (const name of nominatedBy(headers.get('connection'))) headers.delete(name)
-  for (const name of RESPONSE_HEADERS_DROPPED) headers.delete(name)
+  // Those that are there, and not all that could be: each call into the platform costs.
+  const names = [...headers.keys()]
+  for (const name of names) if (RESPONSE_HEADERS_DROPPED.has(name)) headers.delete(name)
   for (const cookie of cookies) headers.append('set-cookie', cookie)
   // What was fetched with one user's token is nobody else's (RFC 9111 section 3.5).
   if (!SHARED_CACHING.test(headers.get('cache-control') ?? '')) headers.set('cache-control', 'no-store')
@@ -135,7 +146,7 @@ export function toPublicLocation(location: string, proxy: Proxy, target: string)
 }
 
 /** RFC 9110 section 7.6.1: what the Connection header names is for the next hop only. */
-function nominatedBy(connection: string | null): readonly string[] {
+function nominatedBy(connection: string | null): string[] {
   return connection === null
     ? []
     : connection

@@ -20,7 +20,7 @@ import type {
   TokenJob,
   TokenStore,
 } from '../ports.ts'
-import { within } from './deadline.ts'
+import { forwardWithin, within } from './deadline.ts'
 import type { FlightMethods, LedgerMethods, ReplayMethods, RevocationBookMethods } from './env.ts'
 import { toPage } from './registry-rules.ts'
 import { toConnection, toRevocation, toUse } from './rows.ts'
@@ -209,8 +209,16 @@ export function createFetch(): Fetch {
   return (request) => fetch(request)
 }
 
-export function createForward(): Forward {
-  return (url, init) => fetch(url, init)
+/** For an upstream's headers, where nobody but us measures it; what follows them may take as long as it likes. */
+const UPSTREAM_TIMEOUT_MS = 100_000
+
+/**
+ * `local`: in a workerd of one's own, which would wait for ever. Cloudflare ends the wait by itself, and a timer or a signal
+ * of ours would cost every request.
+ */
+export function createForward(local: boolean): Forward {
+  const forward: Forward = (url, init) => fetch(url, init)
+  return local ? forwardWithin(forward, UPSTREAM_TIMEOUT_MS) : forward
 }
 
 export function createConsoleSink(): AuditSink {

@@ -101,6 +101,30 @@ describe('out of reach', () => {
     expect(answer.text).not.toContain(new URL(stage.world.closedOrigin).port)
   })
 
+  test.each([
+    [522, 'UPS111', 504],
+    [524, 'UPS111', 504],
+    [520, 'UPS110', 502],
+    [521, 'UPS110', 502],
+    [523, 'UPS110', 502],
+    [525, 'UPS110', 502],
+    [526, 'UPS110', 502],
+    [530, 'UPS110', 502],
+  ])('a resource in whose place Cloudflare answers %i', async (status, code, told) => {
+    const { world } = stage
+    world.tasks.api.script({ status, body: FOREIGN })
+    const answer = await stage.ask({ token: await world.corp.idToken() })
+    await expectProblem(answer, code, told)
+    expect(answer.headers['retry-after']).toBe('5')
+    expect(answer.text).not.toContain(FOREIGN)
+    expect(world.tasks.api.count).toBe(1)
+  })
+
+  test.each([519, 527, 599])('but a resource that answers %i itself is passed on', async (status) => {
+    stage.world.tasks.api.script({ status })
+    expect((await stage.ask({ token: await stage.world.corp.idToken() })).status).toBe(status)
+  })
+
   test.each([600, 700, 999])('a resource that answers %i, which is no status', async (status) => {
     stage.world.tasks.api.script({ status })
     await expectProblem(await stage.ask({ token: await stage.world.corp.idToken() }), 'UPS109', 502)

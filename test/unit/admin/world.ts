@@ -269,7 +269,7 @@ export async function createWorld(options: WorldOptions = {}) {
       }
       const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body)
       const init = text === undefined ? { method, headers } : { method, headers, body: text }
-      const response = await app(new Request(`${GATEWAY}${path}`, init), access)
+      const response = await app(new Request(`${GATEWAY}${path}`, init), { access })
       await settle()
       return response
     },

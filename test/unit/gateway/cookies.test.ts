@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { toPublicCookies, toUpstreamCookies } from '../../../src/gateway/cookies.ts'
 import { cleanResponseHeaders, toUpstreamHeaders } from '../../../src/gateway/headers.ts'
+import { createTraceContext } from '../../../src/lib/trace-context.ts'
 import type { Proxy } from '../../../src/model.ts'
 
 const UNDER_PATH: Proxy = {
@@ -57,7 +58,8 @@ describe('cookies of a request', () => {
 
   test('stay behind where the caller names them for this hop only', () => {
     const request = new Request('https://gw.test/', { headers: { cookie: 'lb=1', connection: 'Cookie' } })
-    expect(toUpstreamHeaders(request, UNDER_PATH, false)).toEqual({})
+    const trace = createTraceContext(null, '0'.repeat(32))
+    expect(Object.keys(toUpstreamHeaders(request, UNDER_PATH, false, trace))).toEqual(['traceparent'])
   })
 
   test('never carry a name that is not listed, whatever they look like', () => {

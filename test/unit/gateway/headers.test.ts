@@ -16,8 +16,15 @@ const PROXY: Proxy = {
 }
 const TARGET = 'https://api.tasks.test/v1/todos/7?x=1'
 
-function upstream(headers: Record<string, string>, upgrade = false): Record<string, string> {
-  return toUpstreamHeaders(new Request('https://gw.test/r/tasks', { headers }), PROXY, upgrade)
+const TRACEPARENT = `00-${'ab'.repeat(16)}-${'cd'.repeat(8)}-01`
+
+/** Without the traceparent that always goes along. */
+function upstream(headers: Record<string, string>, upgrade = false, carried = false): Record<string, string> {
+  const trace = { traceId: 'ab'.repeat(16), traceparent: TRACEPARENT, carried }
+  const request = new Request('https://gw.test/r/tasks', { headers })
+  const { traceparent, ...rest } = toUpstreamHeaders(request, PROXY, upgrade, trace)
+  expect(traceparent).toBe(TRACEPARENT)
+  return rest
 }
 
 function cleaned(headers: Record<string, string>): Record<string, string> {
@@ -83,6 +90,12 @@ describe('headers to the upstream', () => {
     'x-anything-else',
   ])('never include %s', (name) => {
     expect(upstream({ [name]: 'SPOOF', accept: '*/*' })).toEqual({ accept: '*/*' })
+  })
+
+  test('include the state of a trace that came with the request, and of no other', () => {
+    expect(upstream({ tracestate: 'v=1', traceparent: 'SPOOF' }, false, true)).toEqual({ tracestate: 'v=1' })
+    expect(upstream({ tracestate: 'v=1', traceparent: 'SPOOF' }, false, false)).toEqual({})
+    expect(upstream({ tracestate: 'v=1', connection: 'tracestate' }, false, true)).toEqual({})
   })
 
   test('do not include what the caller names for this hop only (RFC 9110 section 7.6.1)', () => {
