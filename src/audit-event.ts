@@ -74,6 +74,7 @@ export interface AdminRecord {
 export type AuditEventName =
   | 'subject.verify'
   | 'policy.decide'
+  | 'policy.explain'
   | 'id_jag.request'
   | 'token.redeem'
   | 'token.issue'

@@ -235,7 +235,14 @@ export interface AdminAccess {
         readonly revoke: ReadonlySet<string>
       }
     | undefined
-  readonly idToken: { readonly view: RightHolders; readonly revoke: RightHolders } | undefined
+  readonly idToken:
+    | {
+        /** Through which calling clients; undefined: any. */
+        readonly clients: ReadonlySet<string> | undefined
+        readonly view: RightHolders
+        readonly revoke: RightHolders
+      }
+    | undefined
 }
 
 /** Who somebody is: the pair of issuer and subject (plus tenant) identifies; nothing else does. */

@@ -102,7 +102,7 @@ const app = createApp({
   clock,
   gateway: createGateway({ ...doors, fetch: createForward(local) }),
   token: createTokenEndpoint({ ...doors, config }),
-  admin: config.admin && createAdmin({ config, identity, log, registry, cutter, clock }),
+  admin: config.admin && createAdmin({ config, identity, policy, log, registry, cutter, clock }),
   recorder,
 })
 

@@ -8,10 +8,12 @@ import type { Revocation, RevocationSelector } from '../connection.ts'
 import type { AdminCaller, AdminRight } from '../model.ts'
 import type { Identity } from '../identity/identity.ts'
 import { toJson } from '../oauth/answers.ts'
+import type { Policy } from '../policy/policy.ts'
 import type { AccessSession } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
 import { createSnapshot, type RevocationSnapshot } from '../revocation/revocation.ts'
 import { statusOf, toView } from './connections.ts'
+import { explain } from './explain.ts'
 import {
   isUser,
   malformed,
@@ -25,10 +27,15 @@ import {
   selectorOf,
   toTime,
 } from './input.ts'
+import { parseQuestion } from './question.ts'
 import { revoke, type RevocationTools } from './receipt.ts'
+
+export { explain, toPrincipal, type ChainNote, type ExplainAnswer, type Question } from './explain.ts'
+export { parseQuestion, type QuestionBody } from './question.ts'
 
 export interface AdminPorts extends RevocationTools {
   readonly identity: Identity
+  readonly policy: Policy
 }
 
 export interface Admin {
@@ -72,6 +79,7 @@ const PATHS: ReadonlyMap<string, Methods> = new Map<string, Methods>([
       POST: { event: 'connection.revoke', right: 'revoke', run: revokeConnections },
     },
   ],
+  ['/admin/api/explain', { POST: { event: 'policy.explain', right: 'view', run: explainQuestion } }],
   ['/admin/api/blocks', { POST: { event: 'connection.block', right: 'revoke', run: block } }],
 ])
 const BLOCK: Methods = { DELETE: { event: 'connection.unblock', right: 'revoke', run: unblock } }
@@ -247,6 +255,19 @@ async function unblock({ ports, search, id, note }: Work): Promise<Result<Respon
     return err({ code: 'INT102', detail: 'the block could not be lifted', retryAfterSeconds: 1 })
   }
   return ok(new Response(null, { status: 204, headers: { 'cache-control': 'no-store' } }))
+}
+
+/** A POST because a question does not fit into an address; it changes nothing. */
+async function explainQuestion({ ports, request, search, revoked, note }: Work): Promise<Result<Response, Refusal>> {
+  const query = readQuery(search, [])
+  if (!query.ok) return query
+  const body = await readBody(request)
+  if (!body.ok) return body
+  const question = parseQuestion(body.value, ports.config, ports.clock.epochMillis())
+  if (!question.ok) return question
+  const { as, resource } = question.value
+  note({ selector: { idp: as.idp, user: as.user, client: as.client, resource: resource.name } })
+  return ok(toJson(explain(question.value, ports.config, ports.policy, revoked)))
 }
 
 function toBlockView({ id, selector, until }: { id: string; selector: RevocationSelector; until: number | undefined }) {

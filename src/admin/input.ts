@@ -161,7 +161,7 @@ export function toTime(epochMillis: number): string {
   return new Date(epochMillis).toISOString()
 }
 
-function parse<Schema extends v.GenericSchema>(
+export function parse<Schema extends v.GenericSchema>(
   schema: Schema,
   body: JsonObject,
 ): Result<v.InferOutput<Schema>, Refusal> {

@@ -5,19 +5,24 @@ import { defineCommand } from 'citty'
 import {
   lintConfig,
   parseConfig,
+  placeFindings,
   renderProblems,
   saysLocal,
   type Config,
   type ConfigProblem,
 } from '../config/config.ts'
 import { EXIT, ExitError, type ExitCode } from './exit.ts'
+import { runPolicyTests, toFindings } from './policy-tests.ts'
 import { readInput } from './serve.ts'
 
 const FORMATS = ['pretty', 'json', 'github'] as const
 type Format = (typeof FORMATS)[number]
 
 export default defineCommand({
-  meta: { name: 'check', description: 'Check a configuration: its form, its references, and what is hardly meant.' },
+  meta: {
+    name: 'check',
+    description: 'Check a configuration: its form, its references, its policy tests, and what is hardly meant.',
+  },
   args: {
     file: { type: 'positional', required: false, default: 'jagway.jsonc', description: 'The configuration' },
     format: { type: 'string', valueHint: FORMATS.join('|'), default: 'pretty', description: 'How to report' },
@@ -56,7 +61,7 @@ export interface CheckReport {
   readonly exitCode: ExitCode
 }
 
-const COUNTED = ['idps', 'clients', 'resources', 'rules', 'secrets'] as const
+const COUNTED = ['idps', 'clients', 'resources', 'rules', 'tests', 'secrets'] as const
 
 export function check(text: string, options: CheckOptions): CheckReport {
   const { fileName } = options
@@ -66,18 +71,21 @@ export function check(text: string, options: CheckOptions): CheckReport {
   if (!parsed.ok) {
     return { fileName, mode, problems: parsed.error, warnings: [], counts: undefined, exitCode: EXIT.problems }
   }
-  const warnings = lintConfig(parsed.value, text, fileName)
-  const exitCode = options.strict && warnings.length > 0 ? EXIT.problems : EXIT.ok
-  return { fileName, mode, problems: [], warnings, counts: count(parsed.value), exitCode }
+  const now = Date.now()
+  const problems = placeFindings(toFindings(runPolicyTests(parsed.value, now)), text, fileName)
+  const warnings = lintConfig(parsed.value, text, fileName, now)
+  const exitCode = problems.length > 0 || (options.strict && warnings.length > 0) ? EXIT.problems : EXIT.ok
+  return { fileName, mode, problems, warnings, counts: count(parsed.value), exitCode }
 }
 
 function count(config: Config): NonNullable<CheckReport['counts']> {
-  const { idps, clients, resources, rules, secretNames } = config
+  const { idps, clients, resources, rules, tests, secretNames } = config
   return {
     idps: idps.size,
     clients: clients.size,
     resources: resources.size,
     rules: rules.length,
+    tests: tests.length,
     secrets: secretNames.length,
   }
 }
@@ -104,7 +112,8 @@ function print(text: string, report: CheckReport, format: Format, color: boolean
 }
 
 function summary({ fileName, mode, problems, warnings, counts, exitCode }: CheckReport): string {
-  const parts = counts === undefined ? [] : COUNTED.map((what) => quantity(counts[what], what.slice(0, -1)))
+  const counted = COUNTED.filter((what) => what !== 'tests' || (counts?.tests ?? 0) > 0)
+  const parts = counts === undefined ? [] : counted.map((what) => quantity(counts[what], what.slice(0, -1)))
   if (problems.length > 0) parts.push(quantity(problems.length, 'problem'))
   if (warnings.length > 0) parts.push(quantity(warnings.length, 'warning'))
   return `${fileName}${mode === 'local' ? ' (local)' : ''}: ${parts.join(', ')}: ${exitCode === EXIT.ok ? 'ok' : 'not ok'}`

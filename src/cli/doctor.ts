@@ -95,7 +95,7 @@ export async function diagnose(order: Order): Promise<Report> {
   const progress = startProgress(`looking at ${fileName}`)
   const checks = await examine(tools, { token, probe: order.probe }, progress.watch).finally(progress.stop)
   const all = [examineSecrets(tools, secrets.source), ...checks, ...deployment.checks]
-  return createReport(all, lintConfig(config, text, fileName), {
+  return createReport(all, lintConfig(config, text, fileName, Date.now()), {
     ...options,
     sheets: { config: sheet, wrangler: deployment.sheet },
   })

@@ -19,6 +19,7 @@ import { claimsAskedFor, linkRules } from './link-rules.ts'
 import { linkSinks, type AuditSinkConfig } from './link-audit.ts'
 import { keysOfAuth, ownRegistrations, secretsOfAuth, type OwnKeyName } from './link-auth.ts'
 import { linkDocuments, type ClientDocument } from './link-documents.ts'
+import { linkTests, type PolicyTest } from './link-tests.ts'
 import { link } from './link.ts'
 import { findWarnings } from './lint.ts'
 import type { ConfigPath, ConfigProblem, Finding, Span } from './problem.ts'
@@ -29,6 +30,8 @@ import { isLoopbackHttp } from './urls.ts'
 export { renderProblems } from './frame.ts'
 export type { OwnKeyName } from './link-auth.ts'
 export type { ClientDocument } from './link-documents.ts'
+export type { PolicyTest } from './link-tests.ts'
+export { parseAsked, type Asked, type Situation } from './question.ts'
 export {
   CONFIG_CODES,
   didYouMean,
@@ -36,6 +39,7 @@ export {
   type ConfigCode,
   type ConfigPath,
   type ConfigProblem,
+  type Finding,
   type Remark,
   type Span,
 } from './problem.ts'
@@ -51,6 +55,8 @@ export interface Config {
   readonly rules: readonly Rule[]
   /** What rules ask of an assertion beside who it is about; nothing else of it is kept. */
   readonly policyClaims: ReadonlySet<string>
+  /** For `jagway check`; the Worker only reads them. */
+  readonly tests: readonly PolicyTest[]
   readonly cache: {
     readonly maxTtlSeconds: number
     readonly refreshBeforeSeconds: number
@@ -113,6 +119,7 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
   const linker = { draft, local: options.local, report }
   const links = link(linker)
   const rules = linkRules(linker)
+  const tests = linkTests(linker)
   const admin = linkAdmin(linker)
   const { settings, publicUrl } = draft
   const registrations = ownRegistrations(links)
@@ -141,6 +148,7 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
     ...links,
     rules,
     policyClaims: claimsAskedFor(rules),
+    tests,
     cache: {
       maxTtlSeconds: cache.max_ttl,
       refreshBeforeSeconds: cache.refresh_before,
@@ -161,9 +169,14 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
 }
 
 /** What can be used but is hardly meant. For `jagway check`; the Worker does not ask. */
-export function lintConfig(config: Config, text: string, fileName: string): readonly ConfigProblem[] {
+export function lintConfig(config: Config, text: string, fileName: string, nowMs: number): readonly ConfigProblem[] {
+  return placeFindings(findWarnings(config, nowMs), text, fileName)
+}
+
+/** Findings of somebody else, with their places in the text. */
+export function placeFindings(findings: readonly Finding[], text: string, fileName: string): readonly ConfigProblem[] {
   const { source } = readSource(text, fileName)
-  return inOrder(findWarnings(config).map((finding) => place(source, finding)))
+  return inOrder(findings.map((finding) => place(source, finding)))
 }
 
 /** Finds places in a JSON file, for whoever has something to say about them; also in one that is not a configuration of ours. */

@@ -44,7 +44,9 @@ function renderProblem(problem: Remark, line: string, paint: Paint): string {
     `${paint('dim', `${number} |`)} ${printable(shown)}`,
     `${paint('dim', `${gutter} |`)} ${indent}${paint(severity, caret)}`,
   ]
-  if (help !== undefined) block.push(`${paint('dim', `${gutter} =`)} ${help}`)
+  const [first, ...more] = help?.split('\n') ?? []
+  if (first !== undefined) block.push(`${paint('dim', `${gutter} =`)} ${first}`)
+  block.push(...more.map((each) => `${gutter}   ${each}`))
   return block.join('\n')
 }
 

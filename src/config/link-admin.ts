@@ -2,7 +2,7 @@
 // administration.
 import type { AdminAccess, RightHolders } from '../model.ts'
 import { linkUser } from './link-rules.ts'
-import { checkReach, type Linker } from './linker.ts'
+import { checkClient, checkReach, type Linker } from './linker.ts'
 import { quote, type ConfigPath } from './problem.ts'
 
 interface AdminsEntry {
@@ -26,6 +26,7 @@ export function linkAdmin(linker: Linker): AdminAccess | undefined {
       ],
     })
   }
+  idToken?.clients?.forEach((name, index) => checkClient(linker, name, ['admin', 'id_token', 'clients', index]))
   if (access !== undefined) checkReach(linker, access.team_domain, ['admin', 'access', 'team_domain'])
   return {
     access: access && {
@@ -35,6 +36,7 @@ export function linkAdmin(linker: Linker): AdminAccess | undefined {
       revoke: new Set(access.revoke),
     },
     idToken: idToken && {
+      clients: idToken.clients && new Set(idToken.clients),
       view: linkHolders(linker, idToken.view, ['admin', 'id_token', 'view']),
       revoke: linkHolders(linker, idToken.revoke, ['admin', 'id_token', 'revoke']),
     },

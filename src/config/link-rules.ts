@@ -1,12 +1,10 @@
 // Policy rules with their names resolved. A rule that names something that does not exist would silently not apply; for a
 // deny rule that is an open door.
-import { UNFORWARDED_METHODS } from '../lib/http-methods.ts'
+import { isMethod, UNFORWARDED_METHODS } from '../lib/http-methods.ts'
 import type { Rule, UserMatch } from '../model.ts'
 import { checkClient, checkResource, type Linker } from './linker.ts'
 import { didYouMean, quote, type ConfigPath } from './problem.ts'
 import type { RuleEntry } from './schema.ts'
-
-const METHOD = /^[A-Z][A-Z-]{0,29}$/
 
 export function linkRules(linker: Linker): Rule[] {
   const seen = new Set<string>()
@@ -117,10 +115,10 @@ function checkOwned({ draft, report }: Linker, entry: RuleEntry, { word, key }: 
 }
 
 function checkMethod({ report }: Linker, method: string, path: ConfigPath): void {
-  if (METHOD.test(method) && !UNFORWARDED_METHODS.has(method)) return
+  if (isMethod(method) && !UNFORWARDED_METHODS.has(method)) return
   const upper = method.toUpperCase()
   const help =
-    upper !== method && METHOD.test(upper) ? `methods are case-sensitive: did you mean ${quote(upper)}?` : undefined
+    upper !== method && isMethod(upper) ? `methods are case-sensitive: did you mean ${quote(upper)}?` : undefined
   report({ code: 'CFG104', path, message: `${quote(method)} is not a method that can be allowed or denied`, help })
 }
 

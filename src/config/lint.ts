@@ -1,32 +1,36 @@
 // Warnings about a configuration that can be used but hardly means what it says. Pure: what was linked goes in.
-import type { CallingClient, Idp, Resource, Rule } from '../model.ts'
+import type { AdminAccess, CallingClient, Idp, Resource, Rule } from '../model.ts'
 import { ownRegistrations } from './link-auth.ts'
 import { documentWarnings } from './link-documents.ts'
+import { ruleWarnings } from './lint-rules.ts'
 import { quote, type Finding } from './problem.ts'
 
 /** As much of a configuration as is looked at. */
-interface Linted {
+export interface Linted {
   readonly publicUrl: string
   readonly idps: ReadonlyMap<string, Idp>
   readonly clients: ReadonlyMap<string, CallingClient>
   readonly resources: ReadonlyMap<string, Resource>
   readonly rules: readonly Rule[]
+  readonly admin: AdminAccess | undefined
 }
 
-export function findWarnings(config: Linted): Finding[] {
+export function findWarnings(config: Linted, nowMs: number): Finding[] {
+  // What is over does nothing any more.
+  const live = { ...config, rules: config.rules.filter(({ until }) => until === undefined || until > nowMs) }
   return [
-    ...clientWarnings(config),
-    ...resourceWarnings(config),
-    ...ruleWarnings(config),
+    ...clientWarnings(live),
+    ...resourceWarnings(live),
+    ...scopeWarnings(live),
+    ...ruleWarnings(config, nowMs),
+    ...adminWarnings(config),
     ...documentWarnings(config.publicUrl, ownRegistrations(config)),
   ]
 }
 
 function clientWarnings({ idps, clients, rules }: Linted): Finding[] {
   const findings: Finding[] = []
-  const edgeClients = new Set(
-    [...idps.values()].flatMap((idp) => [...idp.clients.values()].map((own) => own.edgeClient)),
-  )
+  const edgeClients = new Set([...idps.values()].flatMap((idp) => edgeClientsOf(idp)))
   for (const { name, auth } of clients.values()) {
     const path = ['clients', name]
     if (!rules.some((rule) => rule.effect === 'allow' && covers(rule.clients, name))) {
@@ -57,27 +61,38 @@ function resourceWarnings({ resources, rules }: Linted): Finding[] {
   })
 }
 
-function ruleWarnings({ idps, clients, rules }: Linted): Finding[] {
-  const findings: Finding[] = []
-  const knowsGroups = [...idps.values()].some((idp) => idp.claims.groups !== undefined)
-  const callers = [...clients.values()].filter(({ auth }) => auth !== undefined)
-  for (const [index, rule] of rules.entries()) {
-    const path = ['policy', 'rules', index]
-    if (rule.groups !== undefined && !knowsGroups) {
-      const message = `${quote(rule.id)} can never match: no identity provider says which claim holds groups`
-      const help = 'give one "claims": { "groups": "..." }'
-      findings.push({ code: 'CFG204', path: [...path, 'who', 'groups'], at: 'key', message, help })
-    }
-    const bound = rule.methods !== undefined ? 'methods' : 'paths'
-    const brokered = callers.filter(({ name }) => covers(rule.clients, name)).map(({ name }) => quote(name))
-    if (rule.effect === 'allow' && rule[bound] !== undefined && brokered.length > 0) {
-      const message =
-        'a token handed out by the broker is limited by its scopes alone: methods and paths bind only proxied requests'
-      const help = `${brokered.join(', ')} can use the token endpoint; give ${brokered.length === 1 ? 'it' : 'them'} a rule with narrower scopes`
-      findings.push({ code: 'CFG203', path: [...path, bound], at: 'key', message, help })
-    }
-  }
-  return findings
+/** What no rule gives, nobody gets, whatever the authorization server would grant. */
+function scopeWarnings({ resources, rules }: Linted): Finding[] {
+  const allowing = rules.filter(({ effect }) => effect === 'allow')
+  return [...resources.values()].flatMap(({ name, scopes, detailTypes }) => {
+    const own = allowing.filter((rule) => covers(rule.resources, name))
+    // Then no rule speaks of it at all, which is said already.
+    if (own.length === 0) return []
+    const never = (key: string, words: readonly string[], given: (rule: Rule, word: string) => boolean): Finding[] =>
+      words.flatMap((word, index) => {
+        if (own.some((rule) => given(rule, word))) return []
+        const message = `no rule ever grants ${quote(word)}`
+        const help = `name it in "${key}" of an allow rule, or take it out`
+        return [{ code: 'CFG207', path: ['resources', name, key, index], message, help }]
+      })
+    return [
+      ...never('scopes', scopes, (rule, scope) => rule.scopes?.some((one) => one === scope) ?? true),
+      ...never('authorization_details_types', detailTypes, (rule, type) => rule.detailTypes?.includes(type) ?? false),
+    ]
+  })
+}
+
+/** Whoever steals an ID token of one page should not find the administration behind it. */
+function adminWarnings({ idps, admin }: Linted): Finding[] {
+  const edgeClients = new Set([...idps.values()].flatMap((idp) => edgeClientsOf(idp)))
+  if (admin?.idToken === undefined || admin.idToken.clients !== undefined || edgeClients.size < 2) return []
+  const message = 'the ID token of an administrator opens the administration through every client'
+  const help = `list in "clients" those that administrators use; there are ${[...edgeClients].map(quote).join(', ')}`
+  return [{ code: 'CFG210', path: ['admin', 'id_token'], at: 'key', message, help }]
+}
+
+function edgeClientsOf({ clients }: Idp): string[] {
+  return [...clients.values()].flatMap(({ edgeClient }) => (edgeClient === undefined ? [] : [edgeClient]))
 }
 
 /** An absent condition holds for everything. */

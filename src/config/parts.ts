@@ -123,6 +123,9 @@ export function byText<const Value extends v.GenericSchema>(value: Value, what: 
   return v.pipe(entries, v.minEntries(1, say('CFG103', `at least one ${what} is needed here`)))
 }
 
+/** Whatever, by a text that others have chosen. */
+export const anyByText = refuseArrays(v.record(text, v.unknown(), OBJECT_EXPECTED))
+
 /** What a claim can be compared with; true is not "true". */
 export const claimValue = v.union(
   [text, v.number(), v.boolean()],
@@ -142,7 +145,14 @@ const DAY_MS = 86_400_000
 const MOMENT_EXPECTED = say(
   'CFG104',
   'a date or a time is expected here: "2026-12-31" or "2026-12-31T18:00:00Z"',
-  'a date means the end of that day in UTC; a time has its offset (RFC 3339)',
+  'a day is one of UTC; a time has its offset (RFC 3339)',
+)
+
+/** In milliseconds since the epoch; of a day, its beginning. */
+export const moment = v.pipe(
+  v.string(MOMENT_EXPECTED),
+  v.check((written) => momentOf(written) !== undefined, MOMENT_EXPECTED),
+  v.transform((written) => momentOf(written) ?? 0),
 )
 
 /** When something ends, in milliseconds since the epoch. Whoever writes a date means that day as well. */
@@ -151,6 +161,10 @@ export const lastMoment = v.pipe(
   v.check((written) => endOf(written) !== undefined, MOMENT_EXPECTED),
   v.transform((written) => endOf(written) ?? 0),
 )
+
+function momentOf(written: string): number | undefined {
+  return parseDate(written) ?? parseDateTime(written)
+}
 
 function endOf(written: string): number | undefined {
   const day = parseDate(written)
@@ -297,7 +311,7 @@ export const scope = v.pipe(
   v.guard(isScope),
 )
 
-function isScope(written: string): written is ScopeToken {
+export function isScope(written: string): written is ScopeToken {
   return SCOPE.test(written)
 }
 

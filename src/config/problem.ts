@@ -1,6 +1,9 @@
 // What can be wrong with a configuration: one problem, its codes, and the guess at what was meant.
 
-/** The CFG family: 1xx keep the file from being used, 2xx are warnings of `jagway check`. The titles are for the manual. */
+/**
+ * The CFG family: 1xx keep the file from being used; 2xx are warnings of `jagway check`, 3xx its errors in a file that can be
+ * used. The titles are for the manual.
+ */
 export const CONFIG_CODES = {
   CFG100: 'the file is not JSON with comments',
   CFG101: 'a key stands twice in one object',
@@ -21,6 +24,12 @@ export const CONFIG_CODES = {
   CFG204: 'a rule can never match',
   CFG205: 'a client is reachable without its own authentication',
   CFG206: 'a client id leads to no document of ours',
+  CFG207: 'a scope is never granted',
+  CFG208: 'a rule is over',
+  CFG209: 'a rule is over soon',
+  CFG210: 'administrators may come through any client',
+  CFG211: 'a rule makes no difference',
+  CFG301: 'a policy test does not hold',
 } as const
 
 export type ConfigCode = keyof typeof CONFIG_CODES

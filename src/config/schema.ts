@@ -6,6 +6,7 @@ import {
   acr,
   address,
   algorithm,
+  anyByText,
   badChoice,
   certificate,
   byText,
@@ -15,6 +16,7 @@ import {
   flag,
   lastMoment,
   list,
+  moment,
   name,
   named,
   object,
@@ -215,6 +217,29 @@ export const ruleSchema = object({
   paths: v.exactOptional(someOf(text)),
 })
 
+/** A question to policy and the answer that is expected; run by `jagway check`. */
+export const testSchema = object({
+  name: text,
+  as: object({
+    user: text,
+    idp: v.exactOptional(name),
+    client: name,
+    groups: v.optional(list(text), []),
+    tenant: v.exactOptional(text),
+    claims: v.optional(anyByText, {}),
+    acr: v.exactOptional(acr),
+    amr: v.exactOptional(someOf(text)),
+    auth_age: v.exactOptional(duration('0s', '365d')),
+  }),
+  request: text,
+  authorization_details_types: v.exactOptional(someOf(text)),
+  at: v.exactOptional(moment),
+  expect: oneOf(['allow', 'deny', 'step_up']),
+  rule: v.exactOptional(name),
+  code: v.exactOptional(text),
+  scopes: v.exactOptional(list(scope)),
+})
+
 const adminsSchema = object({ users: v.exactOptional(someOf(text)), groups: v.exactOptional(someOf(text)) })
 
 const cacheSchema = object({
@@ -260,7 +285,14 @@ const adminSchema = object({
     }),
   ),
   /** An ID token of a configured identity provider. */
-  id_token: v.exactOptional(object({ view: v.optional(adminsSchema, {}), revoke: v.optional(adminsSchema, {}) })),
+  id_token: v.exactOptional(
+    object({
+      /** The calling clients that such an ID token may make of its bearer; left out: any. */
+      clients: v.exactOptional(someOf(name)),
+      view: v.optional(adminsSchema, {}),
+      revoke: v.optional(adminsSchema, {}),
+    }),
+  ),
 })
 
 /** Pages of these origins may call us from a browser. */
@@ -281,7 +313,10 @@ export const configSchema = object({
   idps: someNamed(idpSchema, 'identity provider'),
   clients: someNamed(clientSchema, 'calling client'),
   resources: someNamed(resourceSchema, 'resource'),
-  policy: object({ rules: v.array(ruleSchema, say('CFG104', 'a list [ … ] is expected here')) }),
+  policy: object({
+    rules: v.array(ruleSchema, say('CFG104', 'a list [ … ] is expected here')),
+    tests: v.optional(v.array(testSchema, say('CFG104', 'a list [ … ] is expected here')), []),
+  }),
   cache: v.optional(cacheSchema, {}),
   revocation: v.optional(revocationSchema, {}),
   quota: v.exactOptional(quotaSchema),
@@ -296,6 +331,7 @@ export type IdpEntry = v.InferOutput<typeof idpSchema>
 export type ClientEntry = v.InferOutput<typeof clientSchema>
 export type ResourceEntry = v.InferOutput<typeof resourceSchema>
 export type RuleEntry = v.InferOutput<typeof ruleSchema>
+export type TestEntry = v.InferOutput<typeof testSchema>
 export type OutboundAuthEntry = v.InferOutput<typeof outboundAuthSchema>
 export type InboundAuthEntry = v.InferOutput<typeof inboundAuthSchema>
 export type KeySetEntry = v.InferOutput<typeof keySetSchema>

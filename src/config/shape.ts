@@ -10,6 +10,7 @@ import {
   type IdpEntry,
   type ResourceEntry,
   type RuleEntry,
+  type TestEntry,
 } from './schema.ts'
 
 /** The file, typed. Where something was malformed, this has something in its place that means nothing. */
@@ -19,6 +20,7 @@ export interface Draft {
   readonly clients: ReadonlyMap<string, ClientEntry>
   readonly resources: ReadonlyMap<string, ResourceEntry>
   readonly rules: readonly RuleEntry[]
+  readonly tests: readonly TestEntry[]
   /** The sections without entries by name. */
   readonly settings: Pick<ConfigFile, 'cache' | 'revocation' | 'quota' | 'admin' | 'cors' | 'errors' | 'audit'>
 }
@@ -57,6 +59,7 @@ function toDraft(file: ConfigFile): Draft {
     clients: new Map(Object.entries(file.clients)),
     resources: new Map(Object.entries(file.resources)),
     rules: file.policy.rules,
+    tests: file.policy.tests,
     settings: file,
   }
 }

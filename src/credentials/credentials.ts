@@ -13,6 +13,7 @@ import { nameParts, placeOf } from './token-key.ts'
 export { createCutter, type Cut, type Cutter } from './cut.ts'
 export { createKeyRing } from './key-ring.ts'
 export { createTokenWork } from './sources.ts'
+export { describeKey, rasClientFor } from './token-key.ts'
 
 export interface CredentialPorts {
   readonly store: TokenStore

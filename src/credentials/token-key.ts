@@ -1,7 +1,7 @@
 // The identity of a token: everything that changes it, and nothing else. User, client and resource alone would let a
 // narrow request receive a broad token; the subject token itself would make every new login cold and cost quota (F-10).
 import { encodeFields } from '../lib/digest.ts'
-import type { IdpClient, Issuer, Permit, RasClient, Resource } from '../model.ts'
+import type { AuthorizationDetails, IdpClient, Issuer, Permit, Principal, RasClient, Resource } from '../model.ts'
 import type { DpopUse, IdpQuirks, RasQuirks } from '../quirks.ts'
 import type { NameParts } from './key-ring.ts'
 
@@ -48,4 +48,37 @@ export function nameParts(permit: Permit): NameParts {
   const more = [details?.json, actor?.digest, assurance]
   const identity = encodeFields([EPOCH, user, client, placeOf(permit), scopes, ...more])
   return { user, client, resource: target, identity }
+}
+
+/** The parts of a token's name, as people know them: what `nameParts` encodes, for `jagway explain`. */
+export function describeKey(parts: {
+  readonly principal: Principal
+  readonly client: string
+  /** Undefined: it cannot be told as whose audience the ID token would come. */
+  readonly idpClient: IdpClient | undefined
+  readonly resource: Resource
+  readonly scopes: readonly string[]
+  readonly details: AuthorizationDetails | undefined
+  readonly assurance: string | undefined
+}): Readonly<Record<string, unknown>> {
+  const { principal, client, idpClient, resource, scopes, details, assurance } = parts
+  const { authorizationServer: server } = resource
+  const { id, auth } = rasClientFor(resource, client)
+  return {
+    issuer: principal.issuer,
+    tenant: principal.tenant,
+    subject: principal.subject,
+    client,
+    idp_client: idpClient && `${idpClient.ref} (${idpClient.id})`,
+    ras_client: id,
+    certificate: 'certificate' in auth ? auth.certificate : undefined,
+    resource: resource.name,
+    ras_issuer: server.issuer,
+    audience: server.audience,
+    resource_indicator: resource.resource,
+    ways: idpClient && waysOf(idpClient.quirks, server.quirks, resource.dpop),
+    scopes: scopes.join(' '),
+    authorization_details: details?.types.join(' '),
+    login: assurance,
+  }
 }

@@ -2,6 +2,7 @@
 // as a claim that is not there. jose reads `exp` of 1e400, a number as `sub` and more without a word.
 import { err, ok, type Result } from '../lib/result.ts'
 import type { JsonObject } from '../lib/strict-json.ts'
+import type { ClaimReading } from '../model.ts'
 
 /** How far two clocks may be apart. */
 export const SKEW_SECONDS = 60
@@ -69,4 +70,14 @@ export function checkTimes(claims: JsonObject, now: number): Result<Times, TimeP
     return err({ kind: 'early', detail: `nbf is ${Math.ceil(nbf - now)} s ahead` })
   }
   return ok({ exp, iat, nbf })
+}
+
+/** Lists are read as any of their values; `amr` written as one text (ADFS) is a list of one. */
+export function toClaimReading(claimed: unknown): ClaimReading {
+  const list: readonly unknown[] = Array.isArray(claimed) ? claimed : [claimed]
+  return list.every(isScalar) ? list : 'unreadable'
+}
+
+function isScalar(value: unknown): value is string | number | boolean {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
 }

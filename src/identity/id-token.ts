@@ -5,7 +5,16 @@ import { isObject, type JsonObject } from '../lib/strict-json.ts'
 import { numericDate } from '../lib/numeric-date.ts'
 import type { ClaimReading, Idp, IdpClient, Principal } from '../model.ts'
 import type { Refusal, RefusalCode } from '../refusal.ts'
-import { audiencesOf, checkTimes, claimOf, identifierOf, isText, SKEW_SECONDS, timeOf } from './claims.ts'
+import {
+  audiencesOf,
+  checkTimes,
+  claimOf,
+  identifierOf,
+  isText,
+  SKEW_SECONDS,
+  timeOf,
+  toClaimReading,
+} from './claims.ts'
 import { parseSignedJwt, type SignedJwt } from './compact-jwt.ts'
 import type { KeyProblem, KeyProvider } from './jwks.ts'
 import { isSignedBy } from './signature.ts'
@@ -66,6 +75,22 @@ export async function verifyIdToken(
   issuers: ReadonlyMap<string, TrustedIdp>,
   now: () => number,
 ): Promise<Result<IdToken, Refusal>> {
+  const read = readForm(token, issuers)
+  if (!read.ok) return read
+  const { jwt, trusted } = read.value
+  const signed = await checkSignature(token, jwt, trusted)
+  if (!signed.ok) return signed
+
+  // Nothing below was believed before the signature held.
+  const judged = judgeClaims(jwt.claims, trusted, now())
+  return judged.ok ? ok({ ...judged.value, keyFreshUntilMs: signed.value.freshUntilMs }) : judged
+}
+
+/** What can be told without a key: that it is one JWT, perhaps an ID token, and of which identity provider. */
+export function readForm(
+  token: string,
+  issuers: ReadonlyMap<string, TrustedIdp>,
+): Result<{ readonly jwt: SignedJwt; readonly trusted: TrustedIdp }, Refusal> {
   const jwt = parseSignedJwt(token)
   if (!jwt.ok) return refuse('TOK101', jwt.error)
   const { typ, claims } = jwt.value
@@ -75,14 +100,18 @@ export async function verifyIdToken(
   // Exactly the configured string, through a Map: no URL is parsed and nothing is trimmed (RFC 9207, RFC 9700 section 4.4).
   const { iss } = claims
   const trusted = typeof iss === 'string' ? issuers.get(iss) : undefined
-  if (trusted === undefined) return refuse('TOK102', 'an issuer that is not configured')
-  const signed = await checkSignature(token, jwt.value, trusted)
-  if (!signed.ok) return signed
+  return trusted === undefined ? refuse('TOK102', 'an issuer that is not configured') : ok({ jwt: jwt.value, trusted })
+}
 
-  // Nothing below was believed before the signature held.
+/** The claims in the order of the sections below. Whoever calls this knows whether the signature holds. */
+export function judgeClaims(
+  claims: JsonObject,
+  trusted: TrustedIdp,
+  now: number,
+): Result<Omit<IdToken, 'keyFreshUntilMs'>, Refusal> {
   const client = checkKind(claims) ?? chooseClient(claims, trusted)
   if (!client.ok) return client
-  const lifetime = checkLifetime(claims, trusted.idp, now())
+  const lifetime = checkLifetime(claims, trusted.idp, now)
   if (!lifetime.ok) return lifetime
   const principal = readPrincipal(claims, trusted, lifetime.value)
   if (!principal.ok) return principal
@@ -93,11 +122,10 @@ export async function verifyIdToken(
     idpClient: client.value,
     usable: lifetime.value.usable,
     thumbprint: thumbprint.value,
-    keyFreshUntilMs: signed.value.freshUntilMs,
   })
 }
 
-async function checkSignature(
+export async function checkSignature(
   token: string,
   jwt: SignedJwt,
   { idp, keys }: TrustedIdp,
@@ -231,20 +259,10 @@ function readPolicyClaims(claims: JsonObject, names: ReadonlySet<string>): Princ
   const readings = new Map<string, ClaimReading>()
   for (const name of names) {
     const claimed = claimOf(claims, name)
-    if (claimed !== undefined) readings.set(name, readingOf(claimed))
+    if (claimed !== undefined) readings.set(name, toClaimReading(claimed))
     else if (isDistributed(claims, name)) readings.set(name, 'unreadable')
   }
   return readings
-}
-
-/** Lists are read as any of their values; `amr` written as one text (ADFS) is a list of one. */
-function readingOf(claimed: unknown): ClaimReading {
-  const list: readonly unknown[] = Array.isArray(claimed) ? claimed : [claimed]
-  return list.every(isScalar) ? list : 'unreadable'
-}
-
-function isScalar(value: unknown): value is string | number | boolean {
-  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
 }
 
 function isElsewhere(claims: JsonObject, name: string | undefined): boolean {

@@ -28,6 +28,9 @@ import { createKeyProvider } from './jwks.ts'
 export { parseKeySet, type KeySet } from './key-set.ts'
 export type { PresentedProof }
 
+export { toClaimReading } from './claims.ts'
+export { readOffline, type OfflineReading } from './offline.ts'
+
 export interface Identity {
   /**
    * A proxied request: the token says who the user is, and its audience who calls. One that is bound to a key comes with the
@@ -204,8 +207,9 @@ export function createIdentity(config: IdentityConfig, ports: IdentityPorts): Id
 
 function callByIdToken(
   { principal, caller }: VerifiedAssertion,
-  { view, revoke }: NonNullable<AdminAccess['idToken']>,
+  { clients, view, revoke }: NonNullable<AdminAccess['idToken']>,
 ): AdminCaller {
+  const isMeant = clients?.has(caller.name) ?? true
   return attest({
     via: 'id_token',
     issuer: principal.issuer,
@@ -213,7 +217,7 @@ function callByIdToken(
     idp: principal.idp,
     client: caller.name,
     issuedAt: principal.issuedAt,
-    rights: rightsOf(isAmong(view, principal), isAmong(revoke, principal)),
+    rights: rightsOf(isMeant && isAmong(view, principal), isMeant && isAmong(revoke, principal)),
   })
 }
 

@@ -129,7 +129,12 @@ async function judgeBinding(
 }
 
 /** Before revision 05 of the individual draft, `resource` named the authorization server, and nothing the API. */
-function targetOf({ target, audience, resource, sendResource }: ExchangeRequest): Record<string, string> {
+export function targetOf({
+  target,
+  audience,
+  resource,
+  sendResource,
+}: Pick<ExchangeRequest, 'target' | 'audience' | 'resource' | 'sendResource'>): Record<string, string> {
   if (target === 'legacy_resource') return { resource: audience }
   return resource !== undefined && sendResource ? { audience, resource } : { audience }
 }

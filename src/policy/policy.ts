@@ -1,12 +1,24 @@
 // Stage three of trust: may they do that? Default deny, and a deny always wins. Pure: the same question gets the same
 // answer, whatever is cached anywhere; it is asked on every request, warm or cold. Permits are made here and nowhere else.
-import { encodeFields } from '../lib/digest.ts'
 import { err, ok, type Result } from '../lib/result.ts'
-import type { Action, ClaimReading, Permit, Principal, Resource, Rule, VerifiedAssertion } from '../model.ts'
+import type {
+  Action,
+  ClaimReading,
+  ClaimValue,
+  Permit,
+  Principal,
+  Resource,
+  Rule,
+  VerifiedAssertion,
+} from '../model.ts'
 import type { Refusal } from '../refusal.ts'
 import { judgeStanding, type RevocationSnapshot } from '../revocation/revocation.ts'
+import { findingsOf, type Explanation } from './explain.ts'
+import type { Question } from './criteria.ts'
 import { createRuleIndex, type RuleSet } from './rule-set.ts'
-import { judge } from './verdict.ts'
+import { judge, type Verdict } from './verdict.ts'
+
+export type { ConditionFinding, Explanation, RuleFinding } from './explain.ts'
 
 export interface Policy {
   /** Whether any rule allows this client anything at the resource; else it must look as if the resource did not exist. */
@@ -25,6 +37,14 @@ export interface Policy {
     revoked: RevocationSnapshot,
     nowMs: number,
   ): Result<Permit, Refusal>
+  /** What `decide` would say, and why; of somebody who need not have proven anything, so no permit comes of it. */
+  explain(asking: Asking, resource: Resource, action: Action, revoked: RevocationSnapshot, nowMs: number): Explanation
+}
+
+/** Who asks. */
+export interface Asking {
+  readonly principal: Principal
+  readonly client: string
 }
 
 export function createPolicy(rules: readonly Rule[], resources: Iterable<Resource>): Policy {
@@ -32,61 +52,91 @@ export function createPolicy(rules: readonly Rule[], resources: Iterable<Resourc
   return {
     isOpenTo: (client, resource, nowMs) => nowMs < index.ruleSet(resource, client).openUntil,
     decide(assertion, resource, action, revoked, nowMs) {
-      const tokensUntil = standing(assertion, resource, revoked, nowMs)
+      const { principal, caller } = assertion
+      const asking = { principal, client: caller.name }
+      const tokensUntil = standing(asking, resource, revoked, nowMs)
       if (!tokensUntil.ok) return tokensUntil
-      return decide(
-        index.ruleSet(resource, assertion.caller.name),
-        assertion,
-        resource,
-        action,
-        tokensUntil.value,
-        nowMs,
+      const set = index.ruleSet(resource, caller.name)
+      const verdict = judge(set, { ...asking, action, nowMs }, resource)
+      if (verdict.reason !== 'rule_allows') return err(toRefusal(verdict, principal, set))
+      const { scopes, rule, shadow } = verdict
+      const { details, actor } = action.kind === 'token' ? action : {}
+      const assurance = assuranceOf(principal, set)
+      return ok(
+        permit({
+          assertion,
+          resource,
+          scopes,
+          details,
+          actor,
+          rule,
+          shadow,
+          tokensUntil: tokensUntil.value,
+          assurance,
+        }),
       )
     },
+    explain(asking, resource, action, revoked, nowMs) {
+      const question = { ...asking, action, nowMs }
+      const told = { ...NOTHING_GIVEN, ...verdictOn(question, resource, revoked) }
+      // Most of the work, and not everybody looks.
+      return Object.defineProperty({ ...told, rules: [] }, 'rules', {
+        enumerable: true,
+        get: () => findingsOf(index.all, question, resource),
+      })
+    },
+  }
+
+  function verdictOn(question: Question, resource: Resource, revoked: RevocationSnapshot) {
+    const { principal, client, nowMs } = question
+    const stands = standing(question, resource, revoked, nowMs)
+    if (!stands.ok) {
+      const reason = stands.error.code === 'TOK109' ? 'sign_in_ended' : 'blocked'
+      return { decision: 'deny', reason, refusal: stands.error } as const
+    }
+    const set = index.ruleSet(resource, client)
+    const verdict = judge(set, question, resource)
+    if (verdict.reason === 'rule_allows')
+      return { decision: 'allow', ...verdict, assurance: assuranceOf(principal, set) } as const
+    const { reason } = verdict
+    const rule = 'rule' in verdict ? verdict.rule : undefined
+    const decision = reason === 'login_too_weak' ? 'step_up' : 'deny'
+    return { decision, reason, refusal: toRefusal(verdict, principal, set), rule } as const
   }
 }
 
+const NOTHING_GIVEN = { refusal: undefined, rule: undefined, scopes: [], assurance: undefined, shadow: [] } as const
+
 /** Whether anybody has been cut off here; answers up to when the access tokens of this subject are dead. */
 function standing(
-  { principal, caller }: VerifiedAssertion,
+  { principal, client }: Asking,
   resource: Resource,
   revoked: RevocationSnapshot,
   nowMs: number,
 ): Result<number, Refusal> {
-  const subject = { idp: principal.idp, user: principal.subject, client: caller.name, resource: resource.name }
+  const subject = { idp: principal.idp, user: principal.subject, client, resource: resource.name }
   return judgeStanding(revoked.standingOf(subject, nowMs), principal.issuedAt)
 }
 
-function decide(
+function toRefusal(
+  verdict: Exclude<Verdict, { readonly reason: 'rule_allows' }>,
+  principal: Principal,
   set: RuleSet,
-  assertion: VerifiedAssertion,
-  resource: Resource,
-  action: Action,
-  tokensUntil: number,
-  nowMs: number,
-): Result<Permit, Refusal> {
-  const { principal, caller } = assertion
-  const verdict = judge(set, { principal, client: caller.name, action, nowMs }, resource)
+): Refusal {
   switch (verdict.reason) {
-    case 'rule_allows': {
-      const { scopes, rule, shadow } = verdict
-      const { details, actor } = action.kind === 'token' ? action : {}
-      const assurance = assuranceOf(principal, set)
-      return ok(permit({ assertion, resource, scopes, details, actor, rule, shadow, tokensUntil, assurance }))
-    }
     case 'rule_denies':
-      return err({ code: 'POL101', name: verdict.rule })
+      return { code: 'POL101', name: verdict.rule }
     case 'no_rule_allows':
-      return err({ code: 'POL100', ...missingGroups(principal, set) })
+      return { code: 'POL100', ...missingGroups(principal, set) }
     case 'scope_not_allowed':
     case 'no_scope_left':
-      return err({ code: 'POL102' })
+      return { code: 'POL102' }
     case 'details_not_allowed':
-      return err({ code: 'POL104' })
+      return { code: 'POL104' }
     case 'login_too_weak':
-      return err({ code: 'POL103', name: verdict.rule, stepUp: verdict.stepUp })
+      return { code: 'POL103', name: verdict.rule, stepUp: verdict.stepUp }
     case 'not_open_to_client':
-      return err({ code: 'CLI106', detail: 'no rule opens it to this client' })
+      return { code: 'CLI106', detail: 'no rule opens it to this client' }
   }
 }
 
@@ -99,14 +149,15 @@ function missingGroups({ groups, idp }: Principal, { asks }: RuleSet): Pick<Refu
 /** Of the login only what rules here ask for: anything more would make every login another token. */
 function assuranceOf({ claims }: Principal, { asks }: RuleSet): string | undefined {
   if (!asks.acr && !asks.amr) return undefined
-  return encodeFields([
-    asks.acr ? toField(claims.get('acr')) : undefined,
-    asks.amr ? toField(claims.get('amr')) : undefined,
-  ])
+  return JSON.stringify({
+    ...(asks.acr ? { acr: sorted(claims.get('acr')) } : {}),
+    ...(asks.amr ? { amr: sorted(claims.get('amr')) } : {}),
+  })
 }
 
-function toField(reading: ClaimReading | undefined): readonly string[] | undefined {
-  return reading === undefined || reading === 'unreadable' ? undefined : reading.map((value) => JSON.stringify(value))
+/** Null: not said, or nothing that could be compared. */
+function sorted(reading: ClaimReading = 'unreadable'): readonly ClaimValue[] | null {
+  return reading === 'unreadable' ? null : reading.toSorted((one, other) => (String(one) < String(other) ? -1 : 1))
 }
 
 function permit(facts: Omit<Permit, keyof Permit & symbol>): Permit {

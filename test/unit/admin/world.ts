@@ -53,9 +53,20 @@ export interface WorldOptions {
   readonly maxStaleness?: string
   readonly quota?: object
   readonly cors?: object
+  readonly rules?: readonly object[]
+  readonly moreClients?: Readonly<Record<string, object>>
 }
 
-function configOf({ admin = ADMIN, maxStaleness = '10s', quota, cors }: WorldOptions): Config {
+const ALL = [{ id: 'all', effect: 'allow' }]
+
+function configOf({
+  admin = ADMIN,
+  maxStaleness = '10s',
+  quota,
+  cors,
+  rules = ALL,
+  moreClients = {},
+}: WorldOptions): Config {
   const auth = { method: 'client_secret_basic', secret: { secret: 'AT_RAS' } }
   const idJag = (name: string) => ({
     kind: 'id-jag',
@@ -76,9 +87,14 @@ function configOf({ admin = ADMIN, maxStaleness = '10s', quota, cors }: WorldOpt
         clients: { gateway: { id: 'gw', auth: { method: 'none' }, edge_client: 'people' } },
       },
     },
-    clients: { people: { subject_tokens: ['main/gateway'] } },
+    clients: {
+      people: { subject_tokens: ['main/gateway'] },
+      ...Object.fromEntries(
+        Object.entries(moreClients).map(([name, more]) => [name, { subject_tokens: ['main/gateway'], ...more }]),
+      ),
+    },
     resources: { tasks: idJag('tasks'), notes: idJag('notes') },
-    policy: { rules: [{ id: 'all', effect: 'allow' }] },
+    policy: { rules },
     revocation: { max_staleness: maxStaleness },
     ...(quota === undefined ? {} : { quota }),
     ...(cors === undefined ? {} : { cors }),
@@ -181,11 +197,12 @@ export async function createWorld(options: WorldOptions = {}) {
   /** Another isolate: memory of its own, everything else shared. */
   const createInstance = () => {
     const identity = createIdentity(config, { fetch, clock, background, replay, secrets, discovery })
+    const policy = createPolicy(config.rules, config.resources.values())
     const doors = {
       identity,
       clock,
       limits: createLimits(config, createMemoryRateLimiter({ clock, limits: config.rateLimits.values() })),
-      policy: createPolicy(config.rules, config.resources.values()),
+      policy,
       revocations: newRevocations(),
       credentials: createCredentials({ store, flight, clock, background }, ring, config.cache.maxTtlSeconds),
     }
@@ -196,7 +213,7 @@ export async function createWorld(options: WorldOptions = {}) {
       clock,
       gateway: createGateway({ ...doors, recorder, fetch: (url, init) => fetch(new Request(url, init)) }),
       token: createTokenEndpoint({ ...doors, recorder, config }),
-      admin: config.admin && createAdmin({ config, identity, log, registry, cutter, clock }),
+      admin: config.admin && createAdmin({ config, identity, policy, log, registry, cutter, clock }),
       recorder,
     })
   }

@@ -169,6 +169,7 @@ describe('parseConfig() links', () => {
         },
       ],
       policyClaims: new Set(),
+      tests: [],
       cache: { maxTtlSeconds: 3600, refreshBeforeSeconds: 60, sealingKeys: ['JAGWAY_SEALING_KEY'] },
       revocation: { maxStalenessSeconds: 10 },
       quota: undefined,

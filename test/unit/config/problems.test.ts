@@ -10,6 +10,18 @@ const BOT_AUTH = '"auth": { "method": "client_secret_basic", "secret": { "secret
 const RULE = '{ "id": "all", "effect": "allow", "resources": ["tasks"], "scopes": ["read"] }'
 const WHO = (conditions: string): string =>
   `{ "id": "all", "effect": "allow", "who": { ${conditions} }, "resources": ["tasks"] }`
+const RULES = '"rules": ['
+const ONE_TEST =
+  '{ "name": "t", "as": { "user": "ann", "client": "bot" }, "request": "GET tasks /v1", "expect": "deny" }'
+const TESTS = (tests: string): string => `"tests": [${tests}], ${RULES}`
+/** One test with something more of who asks, and something more of the answer. */
+const TEST = (as: string, more = ''): string =>
+  TESTS(
+    ONE_TEST.replace('"ann"', as === '' ? '"ann"' : `"ann", ${as}`).replace(
+      '"deny"',
+      more === '' ? '"deny"' : `"deny", ${more}`,
+    ),
+  )
 const PROXY = '"proxy": { "path": "/r/tasks", "upstream": "https://api.tasks.example" }'
 const ISSUER = '"issuer": "https://idp.example"'
 
@@ -854,7 +866,156 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
       'the name of a secret',
     ],
   ],
+  'policy tests': [
+    [
+      'refuses a test without a question',
+      RULES,
+      TESTS('›{ "name": "t", "as": { "user": "ann", "client": "bot" }, "expect": "deny" }'),
+      'CFG103',
+      '"request" is missing',
+    ],
+    [
+      'refuses a test of nobody',
+      RULES,
+      TESTS('{ "name": "t", ›"as": { "client": "bot" }, "request": "GET tasks /", "expect": "deny" }'),
+      'CFG103',
+      '"user" is missing',
+    ],
+    [
+      'refuses a key it does not know in a test',
+      RULES,
+      TEST('', '›"expects": "deny"'),
+      'CFG102',
+      '"expects"',
+      'did you mean "expect"?',
+    ],
+    [
+      'refuses another answer than there is',
+      RULES,
+      TEST('').replace('"deny"', '›"denied"'),
+      'CFG104',
+      '"allow", "deny", "step_up"',
+    ],
+    [
+      'refuses a client that is not there in a test',
+      RULES,
+      TEST('').replace('"bot"', '›"bto"'),
+      'CFG108',
+      'no client "bto"',
+      'did you mean "bot"?',
+    ],
+    [
+      'refuses an identity provider that is not there in a test',
+      RULES,
+      TEST('"idp": ›"mian"'),
+      'CFG108',
+      'no identity provider "mian"',
+      'did you mean "main"?',
+    ],
+    [
+      'refuses a resource that is not there in a test',
+      RULES,
+      TEST('').replace('"GET tasks /v1"', '›"GET taks /v1"'),
+      'CFG108',
+      'no resource "taks"',
+      'did you mean "tasks"?',
+    ],
+    [
+      'refuses a line that is no request',
+      RULES,
+      TEST('').replace('"GET tasks /v1"', '›"tasks /v1"'),
+      'CFG104',
+      'is expected here',
+    ],
+    [
+      'refuses a method in lower case in a test',
+      RULES,
+      TEST('').replace('"GET tasks /v1"', '›"get tasks /v1"'),
+      'CFG104',
+      'is expected here',
+    ],
+    [
+      'refuses a method that is never passed on in a test',
+      RULES,
+      TEST('').replace('"GET tasks /v1"', '›"TRACE tasks /v1"'),
+      'CFG104',
+      'TRACE is never passed on',
+    ],
+    [
+      'refuses a path with two meanings in a test',
+      RULES,
+      TEST('').replace('"GET tasks /v1"', '›"GET tasks /v1/../x"'),
+      'CFG104',
+      'more than one way',
+    ],
+    [
+      'refuses a path without a slash in a test',
+      RULES,
+      TEST('').replace('"GET tasks /v1"', '›"GET tasks v1"'),
+      'CFG104',
+      'begins with a slash',
+    ],
+    [
+      'refuses two spaces between scopes',
+      RULES,
+      TEST('').replace('"GET tasks /v1"', '›"TOKEN tasks a  b"'),
+      'CFG104',
+      'single spaces',
+    ],
+    [
+      'refuses types of details without a token',
+      RULES,
+      TEST('').replace('"request": ', '"authorization_details_types": ["pay"], "request": ›'),
+      'CFG104',
+      'with a token',
+    ],
+    [
+      'refuses a rule that is not there in a test',
+      RULES,
+      TEST('', '"rule": ›"al"'),
+      'CFG108',
+      'no rule "al"',
+      'did you mean "all"?',
+    ],
+    [
+      'refuses a code that is not there',
+      RULES,
+      TEST('', '"code": ›"POL1000"'),
+      'CFG108',
+      'no refusal "POL1000"',
+      'did you mean "POL100"?',
+    ],
+    [
+      'refuses a code where "allow" is expected',
+      RULES,
+      TEST('', '›"code": "POL100"').replace('"deny"', '"allow"'),
+      'CFG112',
+      'nothing is refused',
+    ],
+    ['refuses scopes where "deny" is expected', RULES, TEST('', '›"scopes": ["read"]'), 'CFG112', 'nothing is granted'],
+    [
+      'refuses a time without an offset in a test',
+      RULES,
+      TEST('', '"at": ›"2026-12-31T10:00:00"'),
+      'CFG104',
+      'a date or a time',
+    ],
+    [
+      'refuses two tests with one name',
+      RULES,
+      TESTS(`${ONE_TEST}, ${ONE_TEST.replace('"t"', '›"t"')}`),
+      'CFG109',
+      'two policy tests',
+    ],
+  ],
   contradictions: [
+    [
+      'refuses a client that is not there for administrators',
+      '"policy": {',
+      '"admin": { "id_token": { "clients": [›"bto"] } }, "policy": {',
+      'CFG108',
+      'no client "bto"',
+    ],
     ['refuses tenants that no claim names', ISSUER, ISSUER + ', ›"tenants": ["acme"]', 'CFG112', 'no claim names them'],
     [
       'refuses to send a resource that is not named',
@@ -941,6 +1102,21 @@ function twice(first: readonly [string, string], second: readonly [string, strin
   const half = EXAMPLE.replace(piece, () => replacement.replace('›', ''))
   return half.split(otherPiece).length === 2 ? broken(otherPiece, otherReplacement, half) : undefined
 }
+
+describe('parseConfig(): a policy test', () => {
+  it('of somebody who cannot come like this is refused', () => {
+    const other =
+      '"other": { "issuer": "https://other.example", "clients": { "c": { "id": "c", "auth": { "method": "none" } } } }, '
+    const two = EXAMPLE.replace('"main": {', `${other}"main": {`)
+    const test = TESTS(
+      '{ "name": "t", "as": { "user": "other/ann", "client": ›"bot" }, "request": "TOKEN tasks", "expect": "deny" }',
+    )
+    const { text, line, column } = broken(RULES, test, two)
+    expect(problemsOf(text)).toMatchObject([
+      { code: 'CFG112', line, column, message: expect.stringContaining('presents no ID tokens of "other"') },
+    ])
+  })
+})
 
 describe('parseConfig(): the example', () => {
   it('has no problem, so that each case above has the one it makes', () => {

@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Action, Resource, Rule, ScopeToken, VerifiedAssertion } from '../../../src/model.ts'
 import { createPolicy } from '../../../src/policy/policy.ts'
+import { createSnapshot } from '../../../src/revocation/revocation.ts'
 import { assertionOf, NOTHING_REVOKED, resourceOf, ruleOf, scopesOf } from '../support/proofs.ts'
 
 const NOW_MS = 1_800_000_000_000
@@ -163,6 +164,48 @@ function decided({ rules, who, resource, action: wanted }: Question): string {
   const { code, name, stepUp } = result.error
   return stepUp === undefined ? code : `${code} ${name} ${stepUp.acrValues}`
 }
+
+describe('explain()', () => {
+  const nowRevoked = fc.constantFrom(
+    NOTHING_REVOKED,
+    createSnapshot([{ kind: 'block', id: 'b', selector: { user: 'ann' }, until: undefined }]),
+    createSnapshot([{ kind: 'cutoff', id: 'c', selector: { user: 'bo' }, before: NOW_MS }]),
+  )
+
+  test('never disagrees with decide(), nor with itself', () => {
+    fc.assert(
+      fc.property(question, nowRevoked, ({ rules, who, resource, action: wanted }, revoked) => {
+        const policy = createPolicy(rules, RESOURCES)
+        const result = policy.decide(who, resource, wanted, revoked, NOW_MS)
+        const asking = { principal: who.principal, client: who.caller.name }
+        const told = policy.explain(asking, resource, wanted, revoked, NOW_MS)
+        if (result.ok) {
+          const { rule: decider, scopes, shadow } = result.value
+          expect(told).toMatchObject({
+            decision: 'allow',
+            reason: 'rule_allows',
+            refusal: undefined,
+            rule: decider,
+            scopes,
+            shadow,
+          })
+        } else {
+          expect(told.refusal).toEqual(result.error)
+          expect(told.decision).toBe(result.error.stepUp === undefined ? 'deny' : 'step_up')
+        }
+        expect(told.rules.map(({ id }) => id)).toEqual(rules.map(({ id }) => id))
+        const wrong = told.rules.filter(({ holds, conditions }, index) => {
+          const one = rules[index]
+          const failed = conditions.filter((each) => !each.holds)
+          const fit = one !== undefined && fits(one, { rules, who, resource, action: wanted }, true)
+          return holds !== fit || failed.length !== (fit ? 0 : 1) || (conditions.at(-1)?.holds ?? true) !== fit
+        })
+        expect(wrong).toEqual([])
+      }),
+      { numRuns: 1000 },
+    )
+  })
+})
 
 describe('decide()', () => {
   test('says of any rules and any question what the manual says', () => {
