@@ -12,7 +12,13 @@ import process from 'node:process'
 import { parseArgs } from 'node:util'
 import { createApp, type App } from '../src/app.ts'
 import { parseConfig, renderProblems, type Config } from '../src/config/config.ts'
-import { createCredentials, createKeyRing, createTokenWork } from '../src/credentials/credentials.ts'
+import {
+  createCredentials,
+  createCutter,
+  createIssuedTokens,
+  createKeyRing,
+  createTokenWork,
+} from '../src/credentials/credentials.ts'
 import { createGateway } from '../src/gateway/gateway.ts'
 import { createIdentity } from '../src/identity/identity.ts'
 import { createLimits } from '../src/limits/limits.ts'
@@ -28,9 +34,9 @@ import {
   createMemoryTokenStore,
 } from '../src/platform/memory.ts'
 import { createPolicy } from '../src/policy/policy.ts'
-import type { Fetch, Secrets } from '../src/ports.ts'
+import type { Certificates, Fetch, Secrets } from '../src/ports.ts'
 import { createRevocations } from '../src/revocation/revocation.ts'
-import { createTokenEndpoint } from '../src/token/token.ts'
+import { createClientEndpoints } from '../src/token/token.ts'
 import { configuration } from './stage.ts'
 import { createIssuer, type Issuer } from './users.ts'
 
@@ -154,6 +160,7 @@ function createGround(config: Config, clock: ReturnType<typeof createManualClock
   const log = createMemoryRevocationLog({ clock })
   const registry = createMemoryRegistry({ clock })
   const replay = createMemoryReplayGuard({ clock })
+  const certificates: Certificates = (name) => () => Promise.reject(new Error(`no certificate ${name}`))
   const newRing = () => createKeyRing(config.cache.sealingKeys, secrets)
   const newDiscovery = () => createDiscovery({ fetch, clock, background }, { local: false })
   const newRevocations = () => createRevocations(config.revocation.maxStalenessSeconds, { log, clock, background })
@@ -164,7 +171,7 @@ function createGround(config: Config, clock: ReturnType<typeof createManualClock
       clock,
       background,
       secrets,
-      certificates: (name) => () => Promise.reject(new Error(`no certificate ${name}`)),
+      certificates,
       registry,
       store: store.at('flight'),
       discovery: newDiscovery(),
@@ -195,8 +202,11 @@ function createGround(config: Config, clock: ReturnType<typeof createManualClock
       const recorder = createRecorder([{ write: () => undefined }], clock, false)
       const doors = { recorder, identity, limits, policy, revocations, credentials, clock }
       const gateway = createGateway({ ...doors, fetch: (url, init) => fetch(new Request(url, init)) })
-      const token = createTokenEndpoint({ ...doors, config })
-      return createApp({ config, clock, secrets, gateway, token, recorder })
+      const cutterPorts = { flight, store: store.at(location), fetch, secrets, certificates, discovery }
+      const cutter = createCutter(config, cutterPorts, newRing())
+      const issued = createIssuedTokens(config, { registry, log, cutter, revocations }, newRing())
+      const clients = createClientEndpoints({ ...doors, config, issued })
+      return createApp({ config, clock, secrets, gateway, clients, recorder })
     },
   }
 }

@@ -23,12 +23,12 @@ import { createTraceContext, type TraceContext } from './lib/trace-context.ts'
 import { toAdminProblem, toPage, toProblem, toTokenError, type AnswerContext } from './oauth/answers.ts'
 import type { AccessSession, Clock, Secrets } from './ports.ts'
 import type { Refusal } from './refusal.ts'
-import type { TokenEndpoint } from './token/token.ts'
+import type { ClientEndpoint, ClientEndpoints } from './token/token.ts'
 
 export interface AppPorts {
   readonly config: Config
   readonly gateway: Gateway
-  readonly token: TokenEndpoint
+  readonly clients: ClientEndpoints
   /** Undefined: there is no administration. */
   readonly admin?: Admin | undefined
   readonly recorder: Pick<Recorder, 'write'>
@@ -77,7 +77,10 @@ export function createApp(ports: AppPorts): App {
     publish('/jwks', toKeySet)
     // Nothing of the request is looked at, least of all where it wants to be sent back to.
     app.all('/authorize', () => toPage({ code: 'CLI130' }, newContext(config)))
-    app.all('/token', (c) => answerToken(ports, c.req.raw))
+    const { token, revoke, introspect } = ports.clients
+    app.all('/token', (c) => answerClient(ports, c.req.raw, 'token.issue', token))
+    app.all('/revoke', (c) => answerClient(ports, c.req.raw, 'token.revoke', revoke))
+    app.all('/introspect', (c) => answerClient(ports, c.req.raw, 'token.introspect', introspect))
   }
   const clientKeys = createClientKeys(config, ports.secrets)
   if (clientKeys !== undefined) publish(CLIENT_KEYS_PATH, clientKeys)
@@ -138,15 +141,20 @@ async function answerResource(ports: AppPorts, request: Request, route: Route): 
   )
 }
 
-async function answerToken(ports: AppPorts, request: Request): Promise<Response> {
+async function answerClient(
+  ports: AppPorts,
+  request: Request,
+  door: Facts['door'],
+  endpoint: ClientEndpoint,
+): Promise<Response> {
   const id = newId()
   const trace = createTraceContext(request.headers.get('traceparent'), id)
-  const facts = newFacts('token.issue', request, id, trace)
+  const facts = newFacts(door, request, id, trace)
   const basic = /^basic\b/i.test(request.headers.get('authorization') ?? '')
   return decide(
     ports,
     facts,
-    () => ports.token.answer(request, facts),
+    () => endpoint(request, facts),
     (refusal, answer) => toTokenError(refusal, answer, basic),
   )
 }

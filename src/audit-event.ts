@@ -40,6 +40,11 @@ export interface AuditEvent {
   readonly quota?: { readonly used: number; readonly limit: number; readonly warning: boolean }
   /** A rate limit was not looked at: the platform's counter did not answer. */
   readonly uncounted?: true
+  /**
+   * A token shown at the revocation or introspection endpoint. `foreign`: it was handed to another client, and the answer was
+   * as for one that is unknown. `not_offered`: it was ended here, but its server takes no revocations.
+   */
+  readonly shown?: 'unknown' | 'foreign' | 'revoked' | 'not_offered' | 'active' | 'inactive'
   /** Of an event of the administration: who did what to whom. */
   readonly admin?: AdminRecord
   /** How many events of this isolate no sink will ever have. */
@@ -78,6 +83,8 @@ export type AuditEventName =
   | 'id_jag.request'
   | 'token.redeem'
   | 'token.issue'
+  | 'token.revoke'
+  | 'token.introspect'
   | 'request.forward'
   /** Where audit is required: a token is about to leave, to the resource or to the client. */
   | 'token.release'

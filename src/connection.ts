@@ -1,4 +1,4 @@
-// The nouns of what has been obtained and what has been ended: connections and revocations. Types only.
+// The nouns of what has been obtained and what has been ended: connections, tokens, revocations. Types only.
 import type { NumericDate } from './lib/numeric-date.ts'
 import type { Issuer } from './model.ts'
 
@@ -45,4 +45,25 @@ export interface Connection {
   /** How many access tokens it has obtained. */
   readonly count: number
   readonly idJagJti: string | undefined
+}
+
+/** What is known of one access token that a client may hold in hand. The token cannot be told from it. */
+export interface TokenRecord {
+  /** A keyed digest of the token. */
+  readonly digest: string
+  /** The name under which its entry is kept; another token may have taken its place there. */
+  readonly name: string
+  readonly idp: string
+  readonly user: string
+  readonly client: string
+  readonly resource: string
+  /** The authorization server that issued it: nobody else is ever shown it. */
+  readonly server: Issuer
+  readonly scopes: readonly string[]
+  /** When the flight that obtained it took off, in milliseconds since the epoch: what a revocation compares. */
+  readonly obtainedAt: number
+  /** What its client was told. */
+  readonly expiresAt: NumericDate
+  /** For how long this record is of use: the token may live on where it was issued. */
+  readonly keptUntil: NumericDate
 }

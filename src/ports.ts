@@ -3,7 +3,7 @@
 import type { NumericDate } from './lib/numeric-date.ts'
 import type { Secret } from './lib/secret.ts'
 import type { AuditEvent } from './audit-event.ts'
-import type { Connection, Revocation, RevocationSelector } from './connection.ts'
+import type { Connection, Revocation, RevocationSelector, TokenRecord } from './connection.ts'
 import type { AuthorizationDetails, CertificateName, Issuer, SecretName } from './model.ts'
 import type { Refusal } from './refusal.ts'
 
@@ -156,6 +156,12 @@ export interface Registry {
     user: string,
     month: string,
   ): Promise<readonly { readonly idp: string; readonly resource: string; readonly used: number }[]>
+  /** Notes a token that a client may hold in hand. What was noted of it under the same name is replaced. */
+  noteToken(record: TokenRecord): Promise<void>
+  /** What is noted of a token, for whichever clients; strongly consistent. */
+  findToken(digest: string): Promise<readonly TokenRecord[]>
+  /** Forgets what is noted of a token for one client. */
+  forgetToken(digest: string, client: string): Promise<void>
 }
 
 /** Everything that is revoked, strongly consistent. May throw. */

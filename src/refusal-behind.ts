@@ -122,6 +122,12 @@ export const REFUSED_BEHIND = {
     fix: 'Try again later; an administrator can configure the endpoint.',
   },
 
+  RAS115: {
+    kind: 'unavailable',
+    says: 'the authorization server of {name} could not be told that the token is revoked',
+    fix: 'Ask again later. The token is not used here any more, but it may still be accepted there.',
+  },
+
   UPS101: {
     kind: 'upstream_failed',
     says: '{name} rejects the access token its own authorization server has just issued',

@@ -210,6 +210,12 @@ export const CATALOGUE = {
     fix: 'Send the requests for {name} through the gateway, which has the key.',
   },
 
+  LIM204: {
+    kind: 'unavailable',
+    says: 'too many revocations of this client are in force',
+    fix: 'Ask again later, or let an administrator revoke what this client holds as a whole.',
+  },
+
   ADM100: {
     kind: 'bad_request',
     says: 'the request is malformed at {name}',

@@ -6,7 +6,13 @@ import { createAdmin } from './admin/admin.ts'
 import { createApp } from './app.ts'
 import { createHttpSink, createRecorder } from './audit/audit.ts'
 import { ConfigError, parseConfig } from './config/config.ts'
-import { createCredentials, createCutter, createKeyRing, createTokenWork } from './credentials/credentials.ts'
+import {
+  createCredentials,
+  createCutter,
+  createIssuedTokens,
+  createKeyRing,
+  createTokenWork,
+} from './credentials/credentials.ts'
 import { createGateway } from './gateway/gateway.ts'
 import { createIdentity } from './identity/identity.ts'
 import { createLimits } from './limits/limits.ts'
@@ -36,7 +42,7 @@ import {
 } from './platform/cloudflare.ts'
 import { createPolicy } from './policy/policy.ts'
 import { createRevocations } from './revocation/revocation.ts'
-import { createTokenEndpoint } from './token/token.ts'
+import { createClientEndpoints } from './token/token.ts'
 
 export { Ledger, Replay, RevocationBook } from './platform/cloudflare.ts'
 
@@ -88,6 +94,7 @@ const flight = createSingleFlight(env.FLIGHTS, createLocalFlight({ work, clock, 
 const credentials = createCredentials({ store, clock, background, flight }, ring, config.cache.maxTtlSeconds)
 
 const cutter = createCutter(config, { flight, store, fetch, secrets, certificates, discovery }, ring)
+const issued = createIssuedTokens(config, { registry, log, cutter, revocations }, ring)
 
 const limits = createLimits(config, createRateLimiter(env))
 const sinks = config.audit.sinks.map((sink) =>
@@ -101,7 +108,7 @@ const app = createApp({
   secrets,
   clock,
   gateway: createGateway({ ...doors, fetch: createForward(local) }),
-  token: createTokenEndpoint({ ...doors, config }),
+  clients: createClientEndpoints({ ...doors, config, issued }),
   admin: config.admin && createAdmin({ config, identity, policy, log, registry, cutter, clock }),
   recorder,
 })

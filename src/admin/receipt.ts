@@ -7,7 +7,7 @@ import { err, ok, type Result } from '../lib/result.ts'
 import type { Connection, RevocationSelector } from '../connection.ts'
 import type { Clock, Registry, RevocationLog } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
-import type { RevocationSnapshot } from '../revocation/revocation.ts'
+import { forgetAt, type RevocationSnapshot } from '../revocation/revocation.ts'
 import { dateTime, isObtainedBy, isUnexpired, statusOf, toView, type ConnectionView } from './connections.ts'
 import { toTime, type RevocationOrder } from './input.ts'
 
@@ -49,9 +49,6 @@ interface CutView extends ConnectionView {
 const MAX_CUT = 100
 /** So many are looked through for those that are still alive; the newest come first. */
 const MAX_FOUND = 500
-const SKEW_SECONDS = 60
-/** Clocks apart, flights on their way, the longest `max_staleness`. */
-const FORGET_MARGIN_SECONDS = 600
 
 /** `revoked`: what was in force before. Refuses with INT102: then nothing is certain, and nothing else was done. */
 export async function revoke(
@@ -63,7 +60,7 @@ export async function revoke(
   const id = `cutoff_${crypto.randomUUID()}`
   if (!dryRun) {
     try {
-      await log.add({ kind: 'cutoff', id, selector, before }, forgetAt(before, config))
+      await log.add({ kind: 'cutoff', id, selector, before }, forgetAt(selector, before, config))
     } catch {
       return err({ code: 'INT102', detail: 'the cut-off could not be written', retryAfterSeconds: 1 })
     }
@@ -136,12 +133,6 @@ function isLost(connection: Connection, revoked: RevocationSnapshot, nowMs: numb
 
 function toLostCut(connection: Connection): Cut {
   return { connection, outcome: 'not_held', tokenExpiresAt: connection.tokenExpiresAt }
-}
-
-/** Not before it can no longer matter: no token and no sign-in from before it is alive by then. */
-function forgetAt(before: number, { cache, idps }: Pick<Config, 'cache' | 'idps'>): number {
-  const signIns = [...idps.values()].map(({ idToken }) => idToken.maxAgeSeconds + SKEW_SECONDS)
-  return before + (Math.max(cache.maxTtlSeconds, ...signIns) + FORGET_MARGIN_SECONDS) * 1000
 }
 
 function toTokenView(connection: Connection, tokenExpiresAt: NumericDate, nowMs: number): CutView {

@@ -18,7 +18,7 @@ import { toAuditOutcome, type Refusal } from '../refusal.ts'
 
 /** What became known about a request, as far as it got. */
 export interface Facts {
-  readonly door: 'request.forward' | 'token.issue' | 'admin.request'
+  readonly door: 'request.forward' | 'token.issue' | 'token.revoke' | 'token.introspect' | 'admin.request'
   readonly requestId: string
   readonly traceId: string
   readonly method: string
@@ -41,6 +41,9 @@ export interface Facts {
     readonly quota: QuotaUse | undefined
   }
   upstreamMs?: number
+  /** A token that a client has shown: what came of it, and whose it is. */
+  shown?: NonNullable<AuditEvent['shown']>
+  holder?: { readonly issuer: string; readonly sub: string }
   admin?: {
     readonly event: AuditEventName
     caller?: AdminCaller
@@ -80,6 +83,7 @@ export function toEvent(facts: Facts, ending: Ending): AuditEvent {
     ...(ending.lost === 0 ? {} : { lost: ending.lost }),
     ...credentialOf(facts, ending.now),
     ...(facts.uncounted === undefined ? {} : { uncounted: true }),
+    ...(facts.shown === undefined ? {} : { shown: facts.shown }),
     ...(facts.admin === undefined ? {} : { admin: recordOf(facts.admin) }),
     ms: {
       total: Math.round(ending.totalMs),
@@ -104,11 +108,12 @@ function detailOf(refusal: Refusal | undefined): Partial<AuditEvent> {
 }
 
 function about(facts: Facts, refusal: Refusal | undefined): Partial<AuditEvent> {
-  const { assertion, resource, permit } = facts
+  const { assertion, holder, resource, permit } = facts
+  const user = assertion === undefined ? holder : userOf(assertion)
   const client = facts.client ?? assertion?.caller
   const asked = permit?.scopes ?? facts.asked
   return {
-    ...(assertion === undefined ? {} : { user: userOf(assertion) }),
+    ...(user === undefined ? {} : { user }),
     ...(client === undefined ? {} : { client: clientOf(client) }),
     ...actorOf(facts),
     ...(resource === undefined
@@ -185,7 +190,7 @@ function decidedBy(refusal: Refusal, { assertion }: Facts, door: AuditEventName)
       // The keys of an identity provider are asked for before anything is exchanged.
       return assertion === undefined ? 'subject.verify' : 'id_jag.request'
     case 'RAS':
-      return 'token.redeem'
+      return door === 'token.revoke' ? door : 'token.redeem'
     default:
       return door
   }

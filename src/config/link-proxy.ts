@@ -7,7 +7,18 @@ import type { ResourceEntry } from './schema.ts'
 type ProxyEntry = NonNullable<ResourceEntry['proxy']>
 
 /** First path segments that are ours. */
-const RESERVED = ['token', 'authorize', 'jwks', 'clients', '.well-known', 'errors', 'admin', 'healthz']
+const RESERVED = [
+  'token',
+  'revoke',
+  'introspect',
+  'authorize',
+  'jwks',
+  'clients',
+  '.well-known',
+  'errors',
+  'admin',
+  'healthz',
+]
 
 /** Absolute, at least one segment, unreserved characters (RFC 3986 section 2.3) only: one spelling, one meaning. */
 const PATH = /^(?:\/[A-Za-z0-9_~.-]+)+$/

@@ -11,6 +11,7 @@ import type { KeyRing, NameParts } from './key-ring.ts'
 import { nameParts, placeOf } from './token-key.ts'
 
 export { createCutter, type Cut, type Cutter } from './cut.ts'
+export { createIssuedTokens, type IssuedTokens, type Possession } from './issued.ts'
 export { createKeyRing } from './key-ring.ts'
 export { createTokenWork } from './sources.ts'
 export { describeKey, rasClientFor } from './token-key.ts'

@@ -5,7 +5,8 @@ import { withDeadline } from '../lib/deadline.ts'
 import { numericDate, type NumericDate } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import type { Secret } from '../lib/secret.ts'
-import type { Connection } from '../connection.ts'
+import type { Connection, TokenRecord } from '../connection.ts'
+import type { Issuer } from '../model.ts'
 import { createClientAuths, type ClientAuths } from '../oauth/client-auth.ts'
 import { decodeCompactJwt } from '../oauth/compact-jwt.ts'
 import type { Discovery } from '../oauth/metadata.ts'
@@ -33,6 +34,15 @@ export interface Cutter {
    * left out of the answer. Never throws, and answers within a bound: what is not done by then counts as failed.
    */
   cut(connections: readonly Connection[], before: number): Promise<readonly Cut[]>
+  /**
+   * Takes back a token that its client has shown, and what is kept of it; a newer one that stands in its place stays.
+   * `forward`: whether it may be revoked where it was issued. Never throws, and answers within a bound.
+   */
+  giveBack(
+    token: Secret,
+    records: readonly [TokenRecord, ...TokenRecord[]],
+    forward: boolean,
+  ): Promise<'revoked' | 'failed' | 'not_offered'>
 }
 
 export interface CutterPorts {
@@ -71,6 +81,14 @@ export function createCutter(config: Pick<Config, 'resources'>, ports: CutterPor
         return cut === undefined ? [] : [cut]
       })
     },
+    async giveBack(token, records, forward) {
+      const [newest] = records
+      const revoking = forward ? revoke(newest, token, tools, newest.server) : Promise.resolve('not_offered' as const)
+      const letting = records.map((record) => letGoOf(record, tools))
+      const work = Promise.all([revoking.catch(() => 'failed' as const), ...letting])
+      const [outcome] = (await withDeadline(work, TOTAL_TIMEOUT_MS)) ?? ['failed' as const]
+      return outcome
+    },
   }
 }
 
@@ -89,11 +107,21 @@ async function cutOne(connection: Connection, before: number, tools: Tools): Pro
   // The registry counts in seconds, the entry knows better.
   if (entry.obtainedAt > before) return undefined
   const outcome = await revoke(connection, entry.token, tools)
-  if (outcome !== 'failed') {
-    const { flight, store } = tools
-    await Promise.all([answerOf(flight.forget(connection.name)), answerOf(store.delete(connection.name))])
-  }
+  if (outcome !== 'failed') await letGo(connection.name, tools)
   return cutOf(connection, outcome, entry)
+}
+
+/** Unless what is kept is newer. The cut-off says that it is dead; that it is not kept any longer is tidiness, and may fail. */
+async function letGoOf({ name, obtainedAt }: TokenRecord, tools: Tools): Promise<void> {
+  const held = await findSealed(name, tools)
+  const plain = held.ok && held.value ? await tools.ring.open(name, held.value).catch(() => undefined) : undefined
+  const entry = plain && decodeEntry(plain)
+  if (entry !== undefined && entry.obtainedAt <= obtainedAt) await letGo(name, tools)
+}
+
+/** Never throws. */
+async function letGo(name: string, { flight, store }: Tools): Promise<void> {
+  await Promise.all([answerOf(flight.forget(name)), answerOf(store.delete(name))])
 }
 
 /** The flight has the newest; KV has it where the flight was put to sleep long ago. Undefined: neither has any. */
@@ -116,11 +144,19 @@ async function answerOf<T>(work: Promise<T>): Promise<Result<T, 'failed'>> {
   }
 }
 
-async function revoke(connection: Connection, token: Secret, tools: Tools): Promise<CutOutcome> {
+/** `server`: who issued the token, where that is known. */
+async function revoke(
+  connection: Pick<Connection, 'resource' | 'client'>,
+  token: Secret,
+  tools: Tools,
+  server?: Issuer,
+): Promise<Exclude<CutOutcome, 'not_held'>> {
   const resource = tools.config.resources.get(connection.resource)
   // No longer configured: nobody knows any more where the token came from.
   if (resource === undefined) return 'failed'
   const { issuer, tokenEndpoint } = resource.authorizationServer
+  // The resource has moved to another server: the token is none of its business.
+  if (server !== undefined && server !== issuer) return 'failed'
   const metadata = await tools.discovery.metadataOf(issuer, 'oauth2')
   if (!metadata.ok) {
     // Who configures the token endpoint may have a server without metadata; then it offers nothing that could be known of.

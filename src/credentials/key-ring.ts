@@ -17,6 +17,8 @@ export interface NameParts {
 export interface KeyRing {
   /** The name under every key, the sealing one first: entries written before a rotation are found under the old names. */
   names(parts: NameParts): Promise<readonly [string, ...string[]]>
+  /** What a token is known by, under every key, the sealing one first. */
+  digests(token: string): Promise<readonly [string, ...string[]]>
   /** AES-256-GCM with a random 96-bit IV under the first key, bound to `name`. */
   seal(name: string, plain: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>
   /** Undefined: cut, flipped, moved to another name, or sealed by a key that is not ours. */
@@ -54,6 +56,11 @@ export function createKeyRing(sealingKeys: readonly SecretName[], secrets: Secre
     async names(parts) {
       const [current, ...rest] = await ring()
       return [await nameUnder(current, parts), ...(await Promise.all(rest.map((key) => nameUnder(key, parts))))]
+    },
+    async digests(token) {
+      const [current, ...rest] = await ring()
+      const under = ({ naming }: RingKey): Promise<string> => hmac(naming, `token ${token}`)
+      return [await under(current), ...(await Promise.all(rest.map(under)))]
     },
     async seal(name, plain) {
       const [key] = await ring()

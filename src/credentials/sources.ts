@@ -34,6 +34,7 @@ import type { Refusal } from '../refusal.ts'
 import { judgeStanding, type Revocations } from '../revocation/revocation.ts'
 import { explained, slipIn } from './diagnosis.ts'
 import { decodeEntry, encodeEntry, lifetimeOf, type Entry } from './entry.ts'
+import { noteToken } from './issued.ts'
 import type { KeyRing } from './key-ring.ts'
 import { createCircuits, isOutage, memoryOf, reserve, type Circuits } from './limits.ts'
 import { placeFor, rasClientFor } from './token-key.ts'
@@ -385,5 +386,11 @@ async function keep(
     idJagJti: idJag.jti,
   }
   background(registry.record(connection).catch(() => undefined))
+  // Who cannot authenticate at the token endpoint holds no token in hand, and one that is bound to our key is held by nobody.
+  if (config.clients.get(job.caller)?.auth !== undefined && !token.bound) {
+    const server = resource.authorizationServer.issuer
+    const noted = noteToken({ connection, server, token, obtainedAt, now }, registry, ring)
+    background(noted.catch(() => undefined))
+  }
   return { id: entry.id, sealed, usableUntil: entry.usableUntil, obtainedAt }
 }

@@ -2,7 +2,7 @@
 // metadata under our own URL (RFC 9728), and the pages of refusal codes. Nothing here depends on a request, and the Host
 // header is never echoed.
 import type { Config } from '../config/config.ts'
-import type { Proxy, Resource } from '../model.ts'
+import type { InboundAuth, Proxy, Resource } from '../model.ts'
 import { toJson } from '../oauth/answers.ts'
 import { SIGN_IN_SCOPES } from '../oauth/challenge.ts'
 import { GRANT_TYPE, PROOF_ALGORITHMS } from '../oauth/vocabulary.ts'
@@ -47,7 +47,6 @@ export function toOpenIdMetadata(config: Config): Response {
 
 function serverMetadata({ publicUrl, clients }: Config): Readonly<Record<string, unknown>> {
   const auths = [...clients.values()].flatMap(({ auth }) => auth ?? [])
-  const algorithms = auths.flatMap((auth) => (auth.method === 'private_key_jwt' ? auth.algorithms : []))
   return filled({
     issuer: publicUrl,
     authorization_endpoint: `${publicUrl}/authorize`,
@@ -55,10 +54,22 @@ function serverMetadata({ publicUrl, clients }: Config): Readonly<Record<string,
     response_types_supported: ['code'],
     code_challenge_methods_supported: ['S256'],
     grant_types_supported: [GRANT_TYPE.tokenExchange],
-    token_endpoint_auth_methods_supported: unique(auths.map(({ method }) => method)),
-    token_endpoint_auth_signing_alg_values_supported: unique(algorithms),
+    ...authentication('token', auths),
+    revocation_endpoint: `${publicUrl}/revoke`,
+    ...authentication('revocation', auths),
+    introspection_endpoint: `${publicUrl}/introspect`,
+    ...authentication('introspection', auths),
     dpop_signing_alg_values_supported: PROOF_ALGORITHMS,
   })
+}
+
+/** Clients authenticate in the same ways at each of their endpoints. */
+function authentication(endpoint: string, auths: readonly InboundAuth[]): Readonly<Record<string, unknown>> {
+  const algorithms = auths.flatMap((auth) => (auth.method === 'private_key_jwt' ? auth.algorithms : []))
+  return {
+    [`${endpoint}_endpoint_auth_methods_supported`]: unique(auths.map(({ method }) => method)),
+    [`${endpoint}_endpoint_auth_signing_alg_values_supported`]: unique(algorithms),
+  }
 }
 
 /** RFC 7517 section 5: the keys we sign with. We sign nothing for others to verify, yet. */

@@ -38,6 +38,10 @@ export function toJson(body: unknown, status = 200, headers: Readonly<Record<str
   return Response.json(body, { status, headers: { ...HEADERS, ...headers } })
 }
 
+export function toEmpty(headers: Readonly<Record<string, string>> = {}): Response {
+  return new Response(null, { headers: { ...HEADERS, ...headers } })
+}
+
 /** For callers of resources: RFC 9457 problem, RFC 6750 challenge, RFC 9209 Proxy-Status. */
 export function toProblem(
   refusal: Refusal,

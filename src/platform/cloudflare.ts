@@ -23,7 +23,7 @@ import type {
 import { forwardWithin, within } from './deadline.ts'
 import type { FlightMethods, LedgerMethods, ReplayMethods, RevocationBookMethods } from './env.ts'
 import { toPage } from './registry-rules.ts'
-import { toConnection, toRevocation, toUse } from './rows.ts'
+import { toConnection, toRevocation, toTokenRecord, toUse } from './rows.ts'
 import { systemClock } from './system-clock.ts'
 
 export type { Env } from './env.ts'
@@ -162,6 +162,8 @@ const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
  */
 export function createRegistry(namespace: ObjectsByName<LedgerMethods>): Registry {
   const ledger = (shard: string) => namespace.getByName(`user-${shard}`)
+  // A digest already: its first character is one of 64.
+  const tokens = (digest: string) => namespace.getByName(`token-${digest.slice(0, 1)}`)
   const bounded = <T>(call: () => Promise<T>): Promise<T> => within(call(), REGISTRY_TIMEOUT_MS, 'the ledger object')
   return {
     // None of these three is made twice: each would count once more.
@@ -187,6 +189,16 @@ export function createRegistry(namespace: ObjectsByName<LedgerMethods>): Registr
     async quota(user, month) {
       const rows = await bounded(() => withOneRetry(async () => ledger(await shardOf(user)).quota(user, month)))
       return rows.map(toUse)
+    },
+    noteToken(record) {
+      return bounded(() => withOneRetry(async () => tokens(record.digest).noteToken(record)))
+    },
+    async findToken(digest) {
+      const rows = await bounded(() => withOneRetry(async () => tokens(digest).findToken(digest)))
+      return rows.map(toTokenRecord)
+    },
+    forgetToken(digest, client) {
+      return bounded(() => withOneRetry(async () => tokens(digest).forgetToken(digest, client)))
     },
   }
 }

@@ -1,5 +1,5 @@
 // What the platform hands the Worker at start: the bindings of wrangler.toml, and the secrets the configuration names.
-import type { Connection, Revocation } from '../connection.ts'
+import type { Connection, Revocation, TokenRecord } from '../connection.ts'
 import type { ConnectionFilter, Landing, QuotaKey, TokenJob } from '../ports.ts'
 import type { Row } from './rows.ts'
 
@@ -29,6 +29,9 @@ export interface LedgerMethods {
   record(connection: Connection): Promise<void>
   list(filter: ConnectionFilter): Promise<Row[]>
   quota(user: string, month: string): Promise<Row[]>
+  noteToken(record: TokenRecord): Promise<void>
+  findToken(digest: string): Promise<Row[]>
+  forgetToken(digest: string, client: string): Promise<void>
 }
 
 type ObjectsWith<Methods> = DurableObjectNamespace<Rpc.DurableObjectBranded & Methods>

@@ -1,15 +1,18 @@
 // The Durable Object that keeps one shard of the registry: who has obtained tokens, and how many ID-JAGs that cost in a
 // month. All that is about one user stands in one shard, so that a limit is counted in one place and nothing slips past it.
+// Tokens that clients hold are looked up without knowing whose they are, so they have shards of their own, by their digests.
 import { DurableObject } from 'cloudflare:workers'
 import { numericDate } from '../lib/numeric-date.ts'
-import type { Connection, RevocationSelector } from '../connection.ts'
+import type { Connection, RevocationSelector, TokenRecord } from '../connection.ts'
 import type { ConnectionFilter, QuotaKey } from '../ports.ts'
 import type { Env, LedgerMethods } from './env.ts'
 import { oldestExpiry, oldestMonth } from './registry-rules.ts'
-import { CONNECTION_COLUMNS, type Row } from './rows.ts'
+import { CONNECTION_COLUMNS, TOKEN_COLUMNS, type Row } from './rows.ts'
 
 /** What is too old is of no use and no harm; this is how long it may lie about. */
 const CLEANUP_INTERVAL_MS = 24 * 60 * 60 * 1000
+/** The same for tokens, of which there are many and which are short-lived. */
+const TOKEN_CLEANUP_INTERVAL_MS = 60 * 60 * 1000
 
 /** The columns that a selector may name. */
 const SELECTABLE = ['idp', 'user', 'client', 'resource'] as const satisfies readonly (keyof RevocationSelector)[]
@@ -41,6 +44,14 @@ export class Ledger extends DurableObject implements LedgerMethods {
          PRIMARY KEY (user, month, idp, resource)
        ) WITHOUT ROWID, STRICT`,
     )
+    this.#sql.exec(
+      `CREATE TABLE IF NOT EXISTS tokens (
+         digest TEXT NOT NULL, name TEXT NOT NULL, idp TEXT NOT NULL, user TEXT NOT NULL, client TEXT NOT NULL,
+         resource TEXT NOT NULL, server TEXT NOT NULL, scopes TEXT NOT NULL, obtained_at_ms INTEGER NOT NULL,
+         expires_at INTEGER NOT NULL, kept_until INTEGER NOT NULL, PRIMARY KEY (digest, name)
+       ) WITHOUT ROWID, STRICT`,
+    )
+    this.#sql.exec('CREATE INDEX IF NOT EXISTS tokens_by_end ON tokens (kept_until)')
   }
 
   /** Looks and counts without an await in between: of two that arrive together, one is first. */
@@ -122,15 +133,52 @@ export class Ledger extends DurableObject implements LedgerMethods {
     return [...rows]
   }
 
+  async noteToken(record: TokenRecord): Promise<void> {
+    this.#sql.exec(
+      `INSERT OR REPLACE INTO tokens (${TOKEN_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      record.digest,
+      record.name,
+      record.idp,
+      record.user,
+      record.client,
+      record.resource,
+      record.server,
+      JSON.stringify(record.scopes),
+      record.obtainedAt,
+      record.expiresAt,
+      record.keptUntil,
+    )
+    await this.#cleanUpLater(TOKEN_CLEANUP_INTERVAL_MS)
+  }
+
+  async findToken(digest: string): Promise<Row[]> {
+    const rows = this.#sql
+      .exec(
+        `SELECT ${TOKEN_COLUMNS} FROM tokens WHERE digest = ? AND kept_until > ? ORDER BY name`,
+        digest,
+        Date.now() / 1000,
+      )
+      .raw<(string | number | null)[]>()
+    return [...rows]
+  }
+
+  async forgetToken(digest: string, client: string): Promise<void> {
+    this.#sql.exec('DELETE FROM tokens WHERE digest = ? AND client = ?', digest, client)
+  }
+
   override async alarm(): Promise<void> {
     const now = numericDate(Date.now() / 1000)
+    this.#sql.exec('DELETE FROM tokens WHERE kept_until <= ?', now)
+    if (this.#sql.exec('SELECT 1 FROM tokens LIMIT 1').toArray().length > 0) {
+      await this.#cleanUpLater(TOKEN_CLEANUP_INTERVAL_MS)
+    }
     this.#sql.exec('DELETE FROM connections WHERE expires_at < ?', oldestExpiry(now))
     this.#sql.exec('DELETE FROM quota WHERE month < ?', oldestMonth(now))
     const left = this.#sql.exec('SELECT 1 FROM connections UNION ALL SELECT 1 FROM quota LIMIT 1').toArray()
-    if (left.length > 0) await this.ctx.storage.setAlarm(Date.now() + CLEANUP_INTERVAL_MS)
+    if (left.length > 0) await this.#cleanUpLater()
   }
 
-  async #cleanUpLater(): Promise<void> {
-    if ((await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(Date.now() + CLEANUP_INTERVAL_MS)
+  async #cleanUpLater(interval = CLEANUP_INTERVAL_MS): Promise<void> {
+    if ((await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(Date.now() + interval)
   }
 }

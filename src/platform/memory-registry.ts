@@ -1,7 +1,7 @@
 // The registry in memory: the same answers as the ledgers of the real ground.
 import { encodeFields } from '../lib/digest.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
-import type { Connection, RevocationSelector } from '../connection.ts'
+import type { Connection, RevocationSelector, TokenRecord } from '../connection.ts'
 import type { Clock, QuotaKey, Registry } from '../ports.ts'
 import { injected, type Fault } from './faults.ts'
 import { oldestExpiry, oldestMonth, toPage } from './registry-rules.ts'
@@ -15,6 +15,7 @@ export function createMemoryRegistry(options: { readonly clock: Clock }): Memory
   const { clock } = options
   const connections = new Map<string, Connection>()
   const uses = new Map<string, QuotaKey & { readonly used: number }>()
+  const tokens = new Map<string, TokenRecord>()
   const faults: MemoryRegistry['faults'] = {}
 
   const forget = (): void => {
@@ -22,6 +23,7 @@ export function createMemoryRegistry(options: { readonly clock: Clock }): Memory
       if (expiresAt < oldestExpiry(clock.now())) connections.delete(name)
     }
     for (const [key, { month }] of uses) if (month < oldestMonth(clock.now())) uses.delete(key)
+    for (const [key, { keptUntil }] of tokens) if (keptUntil <= clock.now()) tokens.delete(key)
   }
 
   return {
@@ -63,6 +65,22 @@ export function createMemoryRegistry(options: { readonly clock: Clock }): Memory
         .filter((use) => use.user === user && use.month === month && use.used > 0)
         .map(({ idp, resource, used }) => ({ idp, resource, used }))
         .toSorted((one, other) => (`${one.idp} ${one.resource}` < `${other.idp} ${other.resource}` ? -1 : 1))
+    },
+    async noteToken(record) {
+      await injected(faults.noteToken, 'Durable Object')
+      tokens.set(encodeFields([record.digest, record.name]), structuredClone(record))
+    },
+    async findToken(digest) {
+      await injected(faults.findToken, 'Durable Object')
+      forget()
+      const found = [...tokens.values()].filter((record) => record.digest === digest)
+      return structuredClone(found.toSorted((one, other) => (one.name < other.name ? -1 : 1)))
+    },
+    async forgetToken(digest, client) {
+      await injected(faults.forgetToken, 'Durable Object')
+      for (const [key, record] of tokens) {
+        if (record.digest === digest && record.client === client) tokens.delete(key)
+      }
     },
   }
 }

@@ -1,7 +1,7 @@
 // What the objects with tables send: rows as they are stored, as plain lists. They are read here, where the answer arrives,
 // and as strictly as anything foreign: another version of this program may have written them, or may have sent them.
 import { numericDate, type NumericDate } from '../lib/numeric-date.ts'
-import type { Connection, Revocation, RevocationSelector } from '../connection.ts'
+import type { Connection, Revocation, RevocationSelector, TokenRecord } from '../connection.ts'
 import type { Issuer } from '../model.ts'
 
 /** A row in the order of the columns that were asked for. */
@@ -13,6 +13,10 @@ export const REVOCATION_COLUMNS = 'id, kind, idp, user, client, resource, before
 /** The columns of a connection, in the order of `toConnection()`. */
 export const CONNECTION_COLUMNS =
   'name, idp, issuer, user, tenant, client, resource, scopes, first_issued_at, last_issued_at, expires_at, count, id_jag_jti, token_expires_at, earlier_until'
+
+/** The columns of a token's record, in the order of `toTokenRecord()`. */
+export const TOKEN_COLUMNS =
+  'digest, name, idp, user, client, resource, server, scopes, obtained_at_ms, expires_at, kept_until'
 
 /** Throws for a row that means nothing here: to leave a revocation out would be to lift it. */
 export function toRevocation(row: Row): Revocation {
@@ -50,6 +54,24 @@ export function toConnection(row: Row): Connection {
     earlierTokensUntil: earlier === null ? undefined : date(earlier, 'earlier_until'),
     count: count(times, 'count'),
     idJagJti: jti === null ? undefined : text(jti, 'id_jag_jti'),
+  }
+}
+
+/** Throws for a row that means nothing here: a token whose record is left out could not be revoked by its client. */
+export function toTokenRecord(row: Row): TokenRecord {
+  const [digest, name, idp, user, client, resource, server, scopes, obtained, expires, kept] = row
+  return {
+    digest: text(digest, 'digest'),
+    name: text(name, 'name'),
+    idp: text(idp, 'idp'),
+    user: text(user, 'user'),
+    client: text(client, 'client'),
+    resource: text(resource, 'resource'),
+    server: issuerOf(server),
+    scopes: texts(scopes),
+    obtainedAt: count(obtained, 'obtained_at_ms'),
+    expiresAt: date(expires, 'expires_at'),
+    keptUntil: date(kept, 'kept_until'),
   }
 }
 

@@ -1,6 +1,8 @@
 // Who has been cut off. Every request is decided with a snapshot of the revocations that is no older than
 // `revocation.max_staleness`; where that cannot be had, nobody passes. The truth stands in one strongly consistent place,
 // KV could not be: it may serve what it knew a minute ago.
+import type { Config } from '../config/config.ts'
+import type { RevocationSelector } from '../connection.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
@@ -35,6 +37,24 @@ export function judgeStanding(
   if (blockedBy !== undefined) return err({ code: 'POL110', detail: `block ${blockedBy}` })
   // `iat` has whole seconds: a sign-in in the very second of the cut-off counts as before it.
   return signedInAt * 1000 <= signInsUntil ? err({ code: 'TOK109' }) : ok(tokensUntil)
+}
+
+const SKEW_SECONDS = 60
+/** Clocks apart, flights on their way, the longest `max_staleness`. */
+const FORGET_MARGIN_SECONDS = 600
+
+/**
+ * When a cut-off need not be kept any longer, in milliseconds since the epoch: no token from before it is alive by then,
+ * and no sign-in either, where it is about those.
+ */
+export function forgetAt(
+  { resource }: RevocationSelector,
+  before: number,
+  { cache, idps }: Pick<Config, 'cache' | 'idps'>,
+): number {
+  const signIns = [...idps.values()].map(({ idToken }) => idToken.maxAgeSeconds + SKEW_SECONDS)
+  const lives = [cache.maxTtlSeconds, ...(resource === undefined ? signIns : [])]
+  return before + (Math.max(...lives) + FORGET_MARGIN_SECONDS) * 1000
 }
 
 type News = NonNullable<Awaited<ReturnType<RevocationLog['read']>>>

@@ -1,27 +1,26 @@
 // The second door: a client that has authenticated shows a user's ID token and receives an access token for one resource
-// (RFC 8693). Reads from top to bottom as the four stages of trust.
+// (RFC 8693). Reads from top to bottom as the four stages of trust. What a client may ask about tokens it has received stands
+// beside it: revocation.ts and introspection.ts.
 import type { Facts, Recorder } from '../audit/audit.ts'
-import type { Config } from '../config/config.ts'
 import type { Credentials } from '../credentials/credentials.ts'
-import type { Identity } from '../identity/identity.ts'
 import { encodeFields, sha256 } from '../lib/digest.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
-import type { Limits } from '../limits/limits.ts'
 import type { Actor, Credential, Permit, Resource } from '../model.ts'
 import { toJson } from '../oauth/answers.ts'
-import { readForm } from '../oauth/form.ts'
 import { parseTokenRequest, type TokenRequest } from '../oauth/token-request.ts'
 import { TOKEN_TYPE } from '../oauth/vocabulary.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
 import type { Revocations } from '../revocation/revocation.ts'
+import { nonceHeader, readClientRequest, type ClientEndpoint, type ClientPorts } from './client-request.ts'
+import { introspect, type IntrospectionPorts } from './introspection.ts'
+import { revoke, type RevocationPorts } from './revocation.ts'
 
-export interface TokenPorts {
-  readonly config: Config
-  readonly identity: Identity
-  readonly limits: Limits
+export type { ClientEndpoint } from './client-request.ts'
+
+export interface TokenPorts extends ClientPorts {
   readonly policy: Policy
   readonly revocations: Revocations
   readonly credentials: Credentials
@@ -29,42 +28,33 @@ export interface TokenPorts {
   readonly clock: Clock
 }
 
-export interface TokenEndpoint {
-  /** Answers one token request. Facts are noted for the auditor. */
-  answer(request: Request, facts: Facts): Promise<Result<Response, Refusal>>
+/** The endpoints of clients that authenticate, by their paths. */
+export interface ClientEndpoints {
+  readonly token: ClientEndpoint
+  readonly revoke: ClientEndpoint
+  readonly introspect: ClientEndpoint
 }
 
-export function createTokenEndpoint(ports: TokenPorts): TokenEndpoint {
-  return { answer: (request, facts) => answer(ports, request, facts) }
+export function createClientEndpoints(ports: TokenPorts & RevocationPorts & IntrospectionPorts): ClientEndpoints {
+  return {
+    token: (request, facts) => answer(ports, request, facts),
+    revoke: (request, facts) => revoke(ports, request, facts),
+    introspect: (request, facts) => introspect(ports, request, facts),
+  }
 }
 
 async function answer(ports: TokenPorts, request: Request, facts: Facts): Promise<Result<Response, Refusal>> {
-  if (request.method !== 'POST') return err({ code: 'CLI110' })
-  const form = await readForm(request)
-  if (!form.ok) return form
+  const asked = await readClientRequest(ports, request, '/token', facts)
+  if (!asked.ok) return asked
+  const { form, client } = asked.value
 
-  const proof = request.headers.get('dpop')
-  const client = await ports.identity.authenticateClient({
-    authorization: request.headers.get('authorization') ?? undefined,
-    form: form.value,
-    proof: proof === null ? undefined : { proof, method: 'POST', url: `${ports.config.publicUrl}/token` },
-  })
-  if (!client.ok) return client
-  facts.client = client.value
-  const counting = ports.limits.ofClient(client.value)
-  if (counting !== undefined) {
-    const counted = await counting
-    if (!counted.ok) return counted
-    if (counted.value === 'unknown') facts.uncounted = true
-  }
-
-  const wanted = parseTokenRequest(form.value)
+  const wanted = parseTokenRequest(form)
   if (!wanted.ok) return wanted
-  const resource = findResource(ports, client.value.name, wanted.value)
+  const resource = findResource(ports, client.name, wanted.value)
   if (resource.ok) facts.resource = resource.value
   if (wanted.value.scopes !== undefined) facts.asked = wanted.value.scopes
 
-  const assertion = await ports.identity.verifyForClient(wanted.value.subjectToken.reveal(), client.value)
+  const assertion = await ports.identity.verifyForClient(wanted.value.subjectToken.reveal(), client)
   if (!assertion.ok) return assertion
   facts.assertion = assertion.value
   // Not earlier: whoever shows no good token must not learn which resources there are (threat T42).
@@ -106,7 +96,7 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
     if (obtainedAt <= still.value.tokensUntil)
       return err({ code: 'INT101', detail: 'revoked in flight', retryAfterSeconds: 1 })
   }
-  return ok(toTokenResponse(credential, ports.clock.now(), client.value.key?.nextNonce))
+  return ok(toTokenResponse(credential, ports.clock.now(), nonceHeader(client)))
 }
 
 async function withDigest({ token, type }: NonNullable<TokenRequest['actor']>): Promise<Actor> {
@@ -142,7 +132,7 @@ function findResource(
 function toTokenResponse(
   credential: Extract<Credential, { kind: 'bearer' }>,
   now: NumericDate,
-  nextNonce: string | undefined,
+  headers: Readonly<Record<string, string>>,
 ): Response {
   // RFC 9396 section 7: as granted, which may be less than was asked.
   const details: unknown = credential.details && JSON.parse(credential.details.json)
@@ -154,5 +144,5 @@ function toTokenResponse(
     ...(credential.scopes.length === 0 ? {} : { scope: credential.scopes.join(' ') }),
     ...(details === undefined ? {} : { authorization_details: details }),
   }
-  return toJson(body, 200, { pragma: 'no-cache', ...(nextNonce === undefined ? {} : { 'dpop-nonce': nextNonce }) })
+  return toJson(body, 200, { pragma: 'no-cache', ...headers })
 }

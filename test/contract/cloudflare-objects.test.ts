@@ -3,7 +3,7 @@ import { createGround } from '#ground'
 import { describe, expect, test } from 'vitest'
 import { sha256 } from '../../src/lib/digest.ts'
 import { numericDate } from '../../src/lib/numeric-date.ts'
-import type { Connection, Revocation } from '../../src/connection.ts'
+import type { Connection, Revocation, TokenRecord } from '../../src/connection.ts'
 import { issuer } from './scripted-work.ts'
 
 const ground = createGround()
@@ -132,6 +132,19 @@ describe.skipIf(ground.platform === undefined)('createRegistry()', () => {
     count: 1,
     idJagJti: undefined,
   }
+  const token: TokenRecord = {
+    digest: 'abc',
+    name: 't1:1',
+    idp: 'acme',
+    user: 'alice',
+    client: 'web',
+    resource: 'orders',
+    server: issuer('https://as.orders.example'),
+    scopes: [],
+    obtainedAt: 1,
+    expiresAt: numericDate(3),
+    keptUntil: numericDate(4),
+  }
   const row = ['t1:1', 'acme', 'https://acme.example', 'alice', null, 'web', 'orders', '[]', 1, 2, 3, 1, null]
 
   /** Ledgers that first throw each of these errors. */
@@ -163,6 +176,16 @@ describe.skipIf(ground.platform === undefined)('createRegistry()', () => {
           note('quota', ...given)
           return [['acme', 'orders', 3]]
         },
+        async noteToken(...given: readonly unknown[]) {
+          note('noteToken', ...given)
+        },
+        async findToken(...given: readonly unknown[]) {
+          note('findToken', ...given)
+          return []
+        },
+        async forgetToken(...given: readonly unknown[]) {
+          note('forgetToken', ...given)
+        },
       }
     }
     return { calls, getByName }
@@ -193,6 +216,19 @@ describe.skipIf(ground.platform === undefined)('createRegistry()', () => {
     expect(ledgers.calls.at(-1)?.given).toEqual([{ selector: { user: 'alice' }, limit: 6 }])
   })
 
+  test('what is noted of a token goes to one of 64 other ledgers, by its digest', async () => {
+    const ledgers = createLedgers()
+    const registry = createRegistry(ledgers)
+    await registry.noteToken(token)
+    expect(await registry.findToken('Xyz')).toEqual([])
+    await registry.forgetToken('-yz', 'web')
+    expect(ledgers.calls).toEqual([
+      { ledger: 'token-a', method: 'noteToken', given: [token] },
+      { ledger: 'token-X', method: 'findToken', given: ['Xyz'] },
+      { ledger: 'token--', method: 'forgetToken', given: ['-yz', 'web'] },
+    ])
+  })
+
   test('a list without a user asks every ledger that a user can meet', async () => {
     const ledgers = createLedgers()
     const { connections, more } = await createRegistry(ledgers).list({ selector: { client: 'web' }, limit: 5 })
@@ -217,10 +253,15 @@ describe.skipIf(ground.platform === undefined)('createRegistry()', () => {
     await expect(of(reset).reserve(use, 5)).rejects.toThrow('reset')
     await expect(of(reset).release(use)).rejects.toThrow('reset')
     await expect(of(reset).record(connection)).rejects.toThrow('reset')
+    // Twice is the same as once.
+    await of(reset).noteToken(token)
+    expect(await of(reset).findToken('abc')).toEqual([])
+    await of(reset).forgetToken('abc', 'web')
   })
 
   test('ledgers that hang are given up on after two seconds', async () => {
-    const ledger = { reserve: never, release: never, record: never, list: never, quota: never }
+    const counting = { reserve: never, release: never, record: never, list: never, quota: never }
+    const ledger = { ...counting, noteToken: never, findToken: never, forgetToken: never }
     const registry = createRegistry({ getByName: () => ledger })
     const ends = await Promise.allSettled([
       registry.reserve(use, undefined),
@@ -228,6 +269,9 @@ describe.skipIf(ground.platform === undefined)('createRegistry()', () => {
       registry.record(connection),
       registry.list({ selector: {}, limit: 5 }),
       registry.quota('alice', '2026-11'),
+      registry.noteToken(token),
+      registry.findToken('abc'),
+      registry.forgetToken('abc', 'web'),
     ])
     const reason = new Error('the ledger object took longer than 2000 ms')
     expect(ends).toEqual(ends.map(() => ({ status: 'rejected', reason })))

@@ -21,6 +21,10 @@ async function ledgerOf(user: string) {
   return env.LEDGERS.getByName(`user-${(await sha256(user)).slice(0, 1)}`)
 }
 
+function tokensOf(digest: string) {
+  return env.LEDGERS.getByName(`token-${digest.slice(0, 1)}`)
+}
+
 const platform: Platform = {
   cloudflare,
   flights: env.FLIGHTS,
@@ -58,6 +62,14 @@ const platform: Platform = {
     runInDurableObject(await ledgerOf(user), (_object, state) => {
       return state.storage.sql.exec(statement, ...values).toArray().length
     }),
+  tokens: {
+    evict: (digest) => evictDurableObject(tokensOf(digest)),
+    ring: (digest) => runDurableObjectAlarm(tokensOf(digest)),
+    sql: (digest, statement, ...values) =>
+      runInDurableObject(tokensOf(digest), (_object, state) => {
+        return state.storage.sql.exec(statement, ...values).toArray().length
+      }),
+  },
   async putInBackground(name) {
     await exports.default.fetch(new Request(`https://contract.test/${name}`))
   },

@@ -51,6 +51,12 @@ export interface Platform {
   ringLedger(user: string): Promise<boolean>
   /** Runs a statement in the ledger of a user; answers the number of rows. */
   sqlInLedger(user: string, statement: string, ...values: readonly (string | number)[]): Promise<number>
+  /** The same for the ledger that keeps the records of a token. */
+  readonly tokens: {
+    evict(digest: string): Promise<void>
+    ring(digest: string): Promise<boolean>
+    sql(digest: string, statement: string, ...values: readonly (string | number)[]): Promise<number>
+  }
   /** Has the Worker put an entry by Background after its answer has left. */
   putInBackground(name: string): Promise<void>
   /** Does the same from within the flight object. */

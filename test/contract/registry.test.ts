@@ -2,7 +2,7 @@
 import { createGround } from '#ground'
 import { describe, expect, test } from 'vitest'
 import { numericDate, plusSeconds } from '../../src/lib/numeric-date.ts'
-import type { Connection } from '../../src/connection.ts'
+import type { Connection, TokenRecord } from '../../src/connection.ts'
 import type { QuotaKey } from '../../src/ports.ts'
 import { issuer } from './scripted-work.ts'
 
@@ -45,6 +45,23 @@ function connection(options: Partial<Connection> = {}): Connection {
     earlierTokensUntil: undefined,
     count: 1,
     idJagJti: 'jti-1',
+    ...options,
+  }
+}
+
+function token(options: Partial<TokenRecord> = {}): TokenRecord {
+  return {
+    digest: fresh(),
+    name: `t1.${fresh()}`,
+    idp: 'acme',
+    user: fresh(),
+    client: 'agent',
+    resource: 'orders',
+    server: issuer('https://as.orders.example'),
+    scopes: ['orders.read', 'orders.write'],
+    obtainedAt: ground.epochMillis(),
+    expiresAt: plusSeconds(now(), 600),
+    keptUntil: plusSeconds(now(), 3600),
     ...options,
   }
 }
@@ -294,6 +311,57 @@ describe('Registry.record() and list()', () => {
   })
 })
 
+describe('Registry.noteToken(), findToken() and forgetToken()', () => {
+  test('a token is found at once, as it was noted, by its digest alone', async () => {
+    const given = [token(), token({ user: 'zoë "☃"', scopes: [] })]
+    for (const record of given) {
+      await registry.noteToken(record)
+      expect(await registry.findToken(record.digest)).toEqual([record])
+    }
+    expect(await registry.findToken(fresh())).toEqual([])
+    expect(await registry.findToken('')).toEqual([])
+  })
+
+  test('every digest has its place, whatever its first character is', async () => {
+    const firsts = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'.split('')
+    const all = firsts.map((first) => token({ digest: first + fresh() }))
+    await Promise.all(all.map((record) => registry.noteToken(record)))
+    expect(await Promise.all(all.map(({ digest }) => registry.findToken(digest)))).toEqual(
+      all.map((record) => [record]),
+    )
+  })
+
+  test('noted again under the same name, the latest counts; under another name both do', async () => {
+    const first = token({ name: 'a' })
+    const again = { ...first, obtainedAt: first.obtainedAt + 5, scopes: ['orders.read'] }
+    const elsewhere = { ...first, name: 'b', client: 'other' }
+    for (const record of [first, again, elsewhere]) await registry.noteToken(record)
+    expect(await registry.findToken(first.digest)).toEqual([again, elsewhere])
+  })
+
+  test('what is forgotten for one client is left to the others, and so are its other tokens', async () => {
+    const mine = token()
+    const alsoMine = { ...mine, name: fresh() }
+    const theirs = { ...mine, name: fresh(), client: 'other' }
+    const another = token()
+    for (const record of [mine, alsoMine, theirs, another]) await registry.noteToken(record)
+    await registry.forgetToken(mine.digest, 'agent')
+    expect(await registry.findToken(mine.digest)).toEqual([theirs])
+    expect(await registry.findToken(another.digest)).toEqual([another])
+    await registry.forgetToken(mine.digest, 'agent')
+    await registry.forgetToken(fresh(), 'agent')
+    expect(await registry.findToken(mine.digest)).toEqual([theirs])
+  })
+
+  test('nothing is found once its time is over', async () => {
+    const record = token({ keptUntil: plusSeconds(now(), 2) })
+    await registry.noteToken(record)
+    expect(await registry.findToken(record.digest)).toEqual([record])
+    await ground.pass(3)
+    expect(await registry.findToken(record.digest)).toEqual([])
+  })
+})
+
 describe.skipIf(ground.platform === undefined)('Ledger, the Durable Object', () => {
   const { platform } = ground
   if (platform === undefined) return
@@ -331,6 +399,34 @@ describe.skipIf(ground.platform === undefined)('Ledger, the Durable Object', () 
     expect(await listed()).toMatchObject([{ earlierTokensUntil: given.expiresAt, count: 2 }])
     await platform.evictLedger(given.user)
     expect(await listed()).toMatchObject([{ earlierTokensUntil: given.expiresAt, count: 2 }])
+  })
+
+  test('keeps tokens when it is taken out of memory, and deletes them by its alarm when their time is over', async () => {
+    const first = fresh().slice(0, 1)
+    const kept = token({ digest: first + fresh() })
+    const ending = token({ digest: first + fresh(), keptUntil: plusSeconds(now(), -1) })
+    for (const record of [kept, ending]) await registry.noteToken(record)
+    await platform.tokens.evict(kept.digest)
+    expect(await registry.findToken(kept.digest)).toEqual([kept])
+    const rows = async () =>
+      Promise.all(
+        [kept, ending].map(({ digest }) =>
+          platform.tokens.sql(digest, 'SELECT 1 FROM tokens WHERE digest = ?', digest),
+        ),
+      )
+    expect(await rows()).toEqual([1, 1])
+    expect(await platform.tokens.ring(kept.digest)).toBe(true)
+    expect(await rows()).toEqual([1, 0])
+    // And goes on while something is left.
+    expect(await platform.tokens.ring(kept.digest)).toBe(true)
+    await registry.forgetToken(kept.digest, kept.client)
+  })
+
+  test('a record that this version cannot read is an error and not an unknown token', async () => {
+    const record = token()
+    await registry.noteToken(record)
+    await platform.tokens.sql(record.digest, "UPDATE tokens SET scopes = '{}' WHERE digest = ?", record.digest)
+    await expect(registry.findToken(record.digest)).rejects.toThrow('scopes')
   })
 
   test('goes on cleaning up while something is left, and deletes from both tables', async () => {

@@ -78,6 +78,44 @@ describe('openid-client', () => {
   })
 })
 
+describe('openid-client, with a token in hand', () => {
+  test('introspects it, revokes it where it was issued too, and gets another one', async () => {
+    const config = await asSupportBot()
+    expect(config.serverMetadata()).toMatchObject({
+      revocation_endpoint: `${house.gateway.url}/revoke`,
+      introspection_endpoint: `${house.gateway.url}/introspect`,
+    })
+    const { access_token: token } = await openid.genericGrantRequest(config, TOKEN_EXCHANGE, exchangeOf(ann))
+    const direct = async () =>
+      (await fetch(`${house.world.tasks.origin}/v1/todos`, { headers: { authorization: `Bearer ${token}` } })).status
+    expect(await openid.tokenIntrospection(config, token)).toMatchObject({
+      active: true,
+      client_id: 'support-bot',
+      token_type: 'Bearer',
+      aud: house.world.tasks.resource,
+    })
+    expect(await direct()).toBe(200)
+    house.world.traffic.clear()
+    await openid.tokenRevocation(config, token, { token_type_hint: 'access_token' })
+    expect(house.world.traffic.of('tasks-as', '/token/revocation')).toHaveLength(1)
+    expect(await direct()).toBe(401)
+    expect(await openid.tokenIntrospection(config, token)).toEqual({ active: false })
+    const next = await openid.genericGrantRequest(config, TOKEN_EXCHANGE, exchangeOf(ann))
+    expect(next.access_token).not.toBe(token)
+    expect(house.output()).not.toContain(token)
+  })
+
+  test('is told by a 503 that its authorization server could not be asked, and may ask again', async () => {
+    const config = await asSupportBot()
+    const { access_token: token } = await openid.genericGrantRequest(config, TOKEN_EXCHANGE, exchangeOf(ann))
+    house.world.traffic.fail('tasks-as', { status: 503 }, { path: '/token/revocation', times: 1 })
+    await expect(openid.tokenRevocation(config, token)).rejects.toMatchObject({ cause: { status: 503 } })
+    await openid.tokenRevocation(config, token)
+    const headers = { authorization: `Bearer ${token}` }
+    expect((await fetch(`${house.world.tasks.origin}/v1/todos`, { headers })).status).toBe(401)
+  })
+})
+
 describe('oauth4webapi', () => {
   // oxlint-disable-next-line typescript/no-deprecated -- http on loopback
   const insecure = { [oauth.allowInsecureRequests]: true }
@@ -106,6 +144,24 @@ describe('oauth4webapi', () => {
     const answer = await oauth.processGenericTokenEndpointResponse(as, client, response)
     expect(answer.token_type).toBe('bearer')
     expect(answer.expires_in).toBeGreaterThan(0)
+
+    const introspected = async (text: string) =>
+      oauth.processIntrospectionResponse(
+        as,
+        client,
+        await oauth.introspectionRequest(as, client, auth, text, { ...insecure, requestJwtResponse: true }),
+      )
+    expect(await introspected(answer.access_token)).toMatchObject({ active: true, client_id: 'assistant' })
+    // A token of another client: neither learned about nor ended.
+    const bot = await asSupportBot()
+    const { access_token: theirs } = await openid.genericGrantRequest(bot, TOKEN_EXCHANGE, exchangeOf(ann))
+    expect(await introspected(theirs)).toEqual({ active: false })
+    for (const text of [theirs, answer.access_token]) {
+      const revoked = await oauth.revocationRequest(as, client, auth, text, insecure)
+      expect(await oauth.processRevocationResponse(revoked)).toBeUndefined()
+    }
+    expect(await introspected(answer.access_token)).toEqual({ active: false })
+    expect(await openid.tokenIntrospection(bot, theirs)).toMatchObject({ active: true })
   })
 
   test('reads our refusals as OAuth errors', async () => {

@@ -92,7 +92,7 @@ export class Endpoint {
   }
 }
 
-type Guarded = { readonly text: string; readonly what: string; readonly home: string }
+type Guarded = { readonly text: string; readonly what: string; readonly homes: readonly string[] }
 
 export type IdpServer = {
   readonly name: string
@@ -110,6 +110,9 @@ export type SaasServer = {
   readonly issuer: string
   readonly token: Endpoint
   readonly metadata: Endpoint
+  /** Revokes tokens (RFC 7009); its metadata does not name it unless they are told to, see `offerRevocation`. */
+  readonly revocation: Endpoint
+  readonly offerRevocation: () => void
   readonly api: Endpoint
   readonly upstream: string
   readonly resource: string
@@ -133,16 +136,16 @@ export const SECRETS = {
 
 export async function startCounterparties() {
   const guarded: Guarded[] = [
-    { text: SECRETS.CORP_SECRET, what: 'the secret for corp', home: 'corp.token' },
-    { text: SECRETS.PARTNER_SECRET, what: 'the secret for partner', home: 'partner.token' },
-    { text: SECRETS.TASKS_SECRET, what: 'the secret for tasks', home: 'tasks.token' },
-    { text: SECRETS.NOTES_SECRET, what: 'the secret for notes', home: 'notes.token' },
-    { text: SECRETS.AGENT_SECRET, what: 'a calling client’s secret', home: 'nobody' },
-    { text: SECRETS.POST_SECRET, what: 'a calling client’s secret', home: 'nobody' },
-    { text: SECRETS.JAGWAY_SEALING_KEY, what: 'the sealing key', home: 'nobody' },
+    { text: SECRETS.CORP_SECRET, what: 'the secret for corp', homes: ['corp.token'] },
+    { text: SECRETS.PARTNER_SECRET, what: 'the secret for partner', homes: ['partner.token'] },
+    { text: SECRETS.TASKS_SECRET, what: 'the secret for tasks', homes: ['tasks.token', 'tasks.revocation'] },
+    { text: SECRETS.NOTES_SECRET, what: 'the secret for notes', homes: ['notes.token', 'notes.revocation'] },
+    { text: SECRETS.AGENT_SECRET, what: 'a calling client’s secret', homes: ['nobody'] },
+    { text: SECRETS.POST_SECRET, what: 'a calling client’s secret', homes: ['nobody'] },
+    { text: SECRETS.JAGWAY_SEALING_KEY, what: 'the sealing key', homes: ['nobody'] },
   ]
-  const guard = (text: string, what: string, home: string): string => {
-    guarded.push({ text, what, home })
+  const guard = (text: string, what: string, ...homes: readonly string[]): string => {
+    guarded.push({ text, what, homes })
     return text
   }
   const servers: { readonly server: Server; readonly endpoints: readonly Endpoint[] }[] = []
@@ -208,19 +211,29 @@ export async function startCounterparties() {
       const cnf = proof === undefined ? undefined : { jkt: proof.jkt }
       const isHeld = grant['cnf'] === undefined || JSON.stringify(grant['cnf']) === JSON.stringify(cnf)
       if (grant['aud'] !== issuer || !isHeld) return { status: 400, json: { error: 'invalid_grant' } }
-      const text = guard(`at-${name}-${randomUUID()}`, `an access token of ${name}`, `${name}.api`)
+      const what = `an access token of ${name}`
+      const text = guard(`at-${name}-${randomUUID()}`, what, `${name}.api`, `${name}.revocation`)
       const scope = form.get('scope') ?? grant['scope']
       tokens.set(text, { sub: grant['sub'], scope, client: grant['client_id'] })
       keys.set(text, proof?.jkt)
       const type = proof === undefined ? 'Bearer' : 'DPoP'
       return { status: 200, json: { access_token: text, token_type: type, expires_in: 600, scope } }
     })
+    let offers = false
     const metadata = new Endpoint(`${name}.metadata`, () => ({
       status: 200,
-      json: { issuer, token_endpoint: `${issuer}/token` },
+      json: {
+        issuer,
+        token_endpoint: `${issuer}/token`,
+        ...(offers ? { revocation_endpoint: `${issuer}/revocation` } : {}),
+      },
     }))
+    const revocation = new Endpoint(`${name}.revocation`, ({ form }) => {
+      tokens.delete(form.get('token') ?? '')
+      return { status: 200, json: {} }
+    })
     const authorizationServer = await serve(
-      { '/token': token, '/.well-known/oauth-authorization-server': metadata },
+      { '/token': token, '/.well-known/oauth-authorization-server': metadata, '/revocation': revocation },
       nothing(`${name}.other`),
     )
     issuer = authorizationServer.origin
@@ -257,6 +270,10 @@ export async function startCounterparties() {
       issuer,
       token,
       metadata,
+      revocation,
+      offerRevocation: () => {
+        offers = true
+      },
       api,
       upstream,
       resource: `${behind.origin}/`,
@@ -300,7 +317,7 @@ export async function startCounterparties() {
       all.flatMap(({ name, requests }) => {
         const seen = requests.map(textOf).join('\n')
         return guarded
-          .filter(({ text, home }) => home !== name && seen.includes(text))
+          .filter(({ text, homes }) => !homes.includes(name) && seen.includes(text))
           .map(({ what }) => `${what} at ${name}`)
       }),
     /** Every secret and token that stands in a text, in the forms it is passed around in. */

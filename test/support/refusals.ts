@@ -31,13 +31,14 @@ export async function expectTokenError(
   code: string,
   status: number,
   error: string,
+  door: 'token.issue' | 'token.revoke' | 'token.introspect' = 'token.issue',
 ): Promise<AuditEvent> {
   const { json } = answer
   expect({ code: codeOf(json), status: answer.status, error: json['error'] }).toEqual({ code, status, error })
   expect(answer.headers['content-type']).toMatch(/^application\/json/)
   expect(json['error_uri']).toMatch(new RegExp(`/errors/${code}$`))
   expect(answer.headers['pragma']).toBe('no-cache')
-  return expectEvent(answer, code, 'token.issue')
+  return expectEvent(answer, code, door)
 }
 
 async function expectEvent(answer: Answer, code: string, door: string): Promise<AuditEvent> {
@@ -47,7 +48,7 @@ async function expectEvent(answer: Answer, code: string, door: string): Promise<
   expect(event).toMatchObject({
     v: 1,
     id: answer.json['request_id'],
-    event: stageOf(code) ?? door,
+    event: code === 'RAS115' ? door : (stageOf(code) ?? door),
     outcome: answer.status >= 500 ? 'error' : 'deny',
     code,
     http: { status: answer.status },

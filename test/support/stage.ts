@@ -171,7 +171,7 @@ export function basic(name: string, secret: string): string {
 
 /** A path that no resource stands under leads to no decision. */
 function isDecision(path: string): boolean {
-  return /^\/(?:token|r\/(?:tasks|notes|found|gone|gone-server))(?:[/?]|$)/.test(path)
+  return /^\/(?:token|revoke|introspect|r\/(?:tasks|notes|found|gone|gone-server))(?:[/?]|$)/.test(path)
 }
 
 function wholeOf({ rawHeaders, text }: Reply): string {

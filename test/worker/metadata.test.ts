@@ -27,6 +27,8 @@ describe('a gateway with a token endpoint', () => {
     const answer = await stage.ask({ path: `/.well-known/${document}` })
     expect(answer.status).toBe(200)
     expect(answer.headers['content-type']).toMatch(/^application\/json/)
+    const methods = ['client_secret_basic', 'client_secret_post', 'private_key_jwt']
+    const algorithms = ['ES256', 'EdDSA', 'PS256', 'RS256']
     expect(answer.json).toEqual({
       issuer: stage.gateway.url,
       authorization_endpoint: `${stage.gateway.url}/authorize`,
@@ -34,8 +36,14 @@ describe('a gateway with a token endpoint', () => {
       response_types_supported: ['code'],
       code_challenge_methods_supported: ['S256'],
       grant_types_supported: [TOKEN_EXCHANGE],
-      token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
-      token_endpoint_auth_signing_alg_values_supported: ['ES256', 'EdDSA', 'PS256', 'RS256'],
+      token_endpoint_auth_methods_supported: methods,
+      token_endpoint_auth_signing_alg_values_supported: algorithms,
+      revocation_endpoint: `${stage.gateway.url}/revoke`,
+      revocation_endpoint_auth_methods_supported: methods,
+      revocation_endpoint_auth_signing_alg_values_supported: algorithms,
+      introspection_endpoint: `${stage.gateway.url}/introspect`,
+      introspection_endpoint_auth_methods_supported: methods,
+      introspection_endpoint_auth_signing_alg_values_supported: algorithms,
       dpop_signing_alg_values_supported: ['ES256', 'ES384', 'EdDSA', 'PS256', 'RS256'],
       ...(document === 'openid-configuration' ? openIdMembers(stage.gateway.url) : {}),
     })

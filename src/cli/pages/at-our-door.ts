@@ -245,6 +245,7 @@ export const AT_OUR_DOOR = {
     got: 'more',
     who: ['caller', 'administrator'],
     fields: ['clients.NAME.rate_limit'],
+    related: ['LIM204'],
   },
   LIM203: {
     expected: 'a resource whose access tokens can be used by whoever has them',
@@ -252,5 +253,12 @@ export const AT_OUR_DOOR = {
     who: ['caller', 'administrator'],
     fields: ['resources.NAME.dpop', 'idps.NAME.quirks.dpop'],
     related: ['RAS113'],
+  },
+  LIM204: {
+    expected: 'fewer than 2,000 revocations of one client that are still in force',
+    got: 'one more; each stays for as long as a token is kept (cache.max_ttl) and ten minutes',
+    who: ['nobody', 'administrator'],
+    fields: ['cache.max_ttl'],
+    related: ['LIM202'],
   },
 } as const satisfies Readonly<Record<string, Page>>

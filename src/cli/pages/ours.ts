@@ -27,7 +27,7 @@ export const OURS = {
   ADM104: { expected: 'an address and an id that exist', got: 'one that does not', who: ['caller'] },
   ADM105: { expected: 'a name of the configuration', got: 'another', who: ['caller'] },
   ADM106: {
-    expected: 'a time as RFC 3339 has it, on the side of now that it belongs to',
+    expected: 'a time as RFC 3339 has it, on the side of now that it belongs to, and at most ten years away',
     got: 'another',
     who: ['caller'],
   },

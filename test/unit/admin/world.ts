@@ -9,6 +9,7 @@ import { parseConfig } from '../../../src/config/config.ts'
 import {
   createCredentials,
   createCutter,
+  createIssuedTokens,
   createKeyRing,
   createTokenWork,
 } from '../../../src/credentials/credentials.ts'
@@ -32,7 +33,7 @@ import {
 import { createPolicy } from '../../../src/policy/policy.ts'
 import type { AccessSession } from '../../../src/ports.ts'
 import { createRevocations } from '../../../src/revocation/revocation.ts'
-import { createTokenEndpoint } from '../../../src/token/token.ts'
+import { createClientEndpoints } from '../../../src/token/token.ts'
 
 export const GATEWAY = 'https://gw.example'
 export const IDP = 'https://idp.example'
@@ -48,6 +49,8 @@ export const ADMIN = {
 }
 
 export interface WorldOptions {
+  /** What every resource has beside the usual. */
+  readonly resource?: object
   /** `null`: there is no section. */
   readonly admin?: object | null
   readonly maxStaleness?: string
@@ -66,6 +69,7 @@ function configOf({
   cors,
   rules = ALL,
   moreClients = {},
+  resource,
 }: WorldOptions): Config {
   const auth = { method: 'client_secret_basic', secret: { secret: 'AT_RAS' } }
   const idJag = (name: string) => ({
@@ -74,6 +78,7 @@ function configOf({
     client: { id: `gw-at-${name}`, auth },
     scopes: [`${name}.read`],
     proxy: { path: `/r/${name}`, upstream: `https://api.${name}.example` },
+    ...resource,
   })
   const file = {
     version: 1,
@@ -111,11 +116,13 @@ export interface Seen {
   readonly body: URLSearchParams
 }
 
+// Making RSA keys takes longer than most tests do.
+const [idpKey, accessKey, strangerKey] = await Promise.all([newKey(), newKey(), newKey()])
+
 export async function createWorld(options: WorldOptions = {}) {
   const config = configOf(options)
   const clock = createManualClock()
   const { background, settle, failures } = createCollectingBackground()
-  const [idpKey, accessKey, strangerKey] = await Promise.all([newKey(), newKey(), newKey()])
   const seen: Seen[] = []
   /** What a URL answers instead of what it would. */
   const answers = new Map<string, () => Response | Promise<Response>>()
@@ -212,7 +219,12 @@ export async function createWorld(options: WorldOptions = {}) {
       config,
       clock,
       gateway: createGateway({ ...doors, recorder, fetch: (url, init) => fetch(new Request(url, init)) }),
-      token: createTokenEndpoint({ ...doors, recorder, config }),
+      clients: createClientEndpoints({
+        ...doors,
+        recorder,
+        config,
+        issued: createIssuedTokens(config, { registry, log, cutter, revocations: doors.revocations }, ring),
+      }),
       admin: config.admin && createAdmin({ config, identity, policy, log, registry, cutter, clock }),
       recorder,
     })
@@ -259,6 +271,7 @@ export async function createWorld(options: WorldOptions = {}) {
     log,
     registry,
     flight,
+    ring,
     sink,
     app,
     createInstance,

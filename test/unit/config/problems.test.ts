@@ -588,6 +588,8 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
     ['refuses a dot segment', '"/r/tasks"', '›"/r/../admin"', 'CFG110', 'a path such as'],
     ['refuses an escape', '"/r/tasks"', '›"/r/%74asks"', 'CFG110', 'a path such as'],
     ['refuses our token endpoint', '"/r/tasks"', '›"/token"', 'CFG110', 'what begins with /token is ours'],
+    ['refuses our revocation endpoint', '"/r/tasks"', '›"/revoke"', 'CFG110', 'what begins with /revoke is ours'],
+    ['refuses our introspection endpoint', '"/r/tasks"', '›"/introspect/x"', 'CFG110', 'is ours'],
     ['refuses a place under our well-known documents', '"/r/tasks"', '›"/.well-known/tasks"', 'CFG110', 'is ours'],
     ['refuses a place under our pages', '"/r/tasks"', '›"/admin/tasks"', 'CFG110', 'is ours'],
     ['refuses a host with a port', '"path": "/r/tasks"', '"host": ›"tasks.example:8443"', 'CFG110', 'a host name'],

@@ -155,3 +155,26 @@ describe('the secrets of a ring', () => {
     expect(() => ringOf()).toThrow('no sealing key')
   })
 })
+
+describe('the digest of a token', () => {
+  test('is the same wherever it is made, and is neither the token nor anything of a name', async () => {
+    const [digest] = await ring.digests('canary-token')
+    expect(digest).toMatch(/^[A-Za-z0-9_-]{43}$/)
+    expect(await ringOf('NEW').digests('canary-token')).toEqual([digest])
+    expect(await ring.digests('canary-tokem')).not.toEqual([digest])
+    // Not even the digest that the same text has as a part of a name.
+    const parts = { user: 'canary-token', client: 'canary-token', resource: 'canary-token', identity: 'canary-token' }
+    expect((await ring.names(parts))[0].split('.')).not.toContain(digest)
+  })
+
+  test('cannot be made without the key', async () => {
+    expect(await ringOf('OTHER').digests('canary-token')).not.toEqual(await ring.digests('canary-token'))
+  })
+
+  test('is made under every key, the first of them first, so that rotation loses none', async () => {
+    const [old] = await ringOf('OLD').digests('canary-token')
+    const [current] = await ringOf('NEW').digests('canary-token')
+    expect(await ringOf('NEW', 'OLD').digests('canary-token')).toEqual([current, old])
+    expect(await ringOf('OLD', 'NEW').digests('canary-token')).toEqual([old, current])
+  })
+})

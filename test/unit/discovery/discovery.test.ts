@@ -29,6 +29,10 @@ describe('our metadata as an authorization server (RFC 8414)', () => {
     code_challenge_methods_supported: ['S256'],
     grant_types_supported: ['urn:ietf:params:oauth:grant-type:token-exchange'],
     token_endpoint_auth_methods_supported: ['client_secret_basic'],
+    revocation_endpoint: `${NAMES.gateway}/revoke`,
+    revocation_endpoint_auth_methods_supported: ['client_secret_basic'],
+    introspection_endpoint: `${NAMES.gateway}/introspect`,
+    introspection_endpoint_auth_methods_supported: ['client_secret_basic'],
     dpop_signing_alg_values_supported: PROOF_ALGORITHMS,
   }
 

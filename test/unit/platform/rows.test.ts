@@ -1,7 +1,7 @@
 // Rows that another version of this program may have stored or sent: read strictly, or not at all.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { toConnection, toRevocation, toUse, type Row } from '../../../src/platform/rows.ts'
+import { toConnection, toRevocation, toTokenRecord, toUse, type Row } from '../../../src/platform/rows.ts'
 
 const anyCell = fc.oneof(fc.string(), fc.integer(), fc.double(), fc.constant(null))
 
@@ -123,6 +123,34 @@ describe('toConnection()', () => {
       expect(() => toConnection(row.with(7, scopes))).toThrow()
     }
     expect(() => toConnection(row.with(2, ''))).toThrow('issuer')
+  })
+})
+
+describe('toTokenRecord()', () => {
+  const row: Row = ['d', 'n', 'acme', 'alice', 'agent', 'orders', 'https://as.example', '["a"]', 1.5, 2, 3]
+
+  test('reads a row', () => {
+    expect(toTokenRecord(row)).toStrictEqual({
+      digest: 'd',
+      name: 'n',
+      idp: 'acme',
+      user: 'alice',
+      client: 'agent',
+      resource: 'orders',
+      server: 'https://as.example',
+      scopes: ['a'],
+      obtainedAt: 1.5,
+      expiresAt: 2,
+      keptUntil: 3,
+    })
+  })
+
+  test('throws for every cell of another type, and for a row that is too short', () => {
+    for (const wrong of damaged(row, [null])) expect(() => toTokenRecord(wrong)).toThrow('cannot read')
+    for (let index = 0; index < row.length; index++) {
+      expect(() => toTokenRecord(row.with(index, index < 8 ? 7 : 'x'))).toThrow('cannot read')
+      expect(() => toTokenRecord(row.slice(0, index))).toThrow('cannot read')
+    }
   })
 })
 

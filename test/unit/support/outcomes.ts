@@ -5,12 +5,20 @@ import type { Claims } from '../../support/keys.ts'
 import { NAMES, SECRETS, type Isolate, type World } from './world.ts'
 
 /** Writes a cut-off, as of now unless another time is said; answers its time. */
-export async function cutOff(world: World, selector: RevocationSelector, before = world.clock.epochMillis()) {
+export async function cutOff(
+  world: Pick<World, 'log' | 'clock'>,
+  selector: RevocationSelector,
+  before = world.clock.epochMillis(),
+) {
   await world.log.add({ kind: 'cutoff', id: crypto.randomUUID(), selector, before }, undefined)
   return before
 }
 
-export async function blockOut(world: World, selector: RevocationSelector, until?: number): Promise<string> {
+export async function blockOut(
+  world: Pick<World, 'log'>,
+  selector: RevocationSelector,
+  until?: number,
+): Promise<string> {
   const id = `block_${crypto.randomUUID()}`
   await world.log.add({ kind: 'block', id, selector, until }, undefined)
   return id

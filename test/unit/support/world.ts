@@ -5,6 +5,8 @@ import { createApp, type App } from '../../../src/app.ts'
 import { parseConfig, renderProblems, type Config } from '../../../src/config/config.ts'
 import {
   createCredentials,
+  createCutter,
+  createIssuedTokens,
   createKeyRing,
   createTokenWork,
   type Credentials,
@@ -38,7 +40,7 @@ import {
 import { createPolicy, type Policy } from '../../../src/policy/policy.ts'
 import type { AuditSink, Certificates, Fetch, Secrets, TokenStore } from '../../../src/ports.ts'
 import { createRevocations, type Revocations } from '../../../src/revocation/revocation.ts'
-import { createTokenEndpoint } from '../../../src/token/token.ts'
+import { createClientEndpoints } from '../../../src/token/token.ts'
 import { readProof } from '../../support/dpop.ts'
 import { createTestKey, idTokenClaims, mint, type Claims } from '../../support/keys.ts'
 
@@ -311,8 +313,13 @@ export function createWorld(options: WorldOptions = {}): World {
       ...doors,
       fetch: (url, init) => fetch(new Request(url, init)),
     })
-    const token = createTokenEndpoint({ ...doors, config })
-    const app = createApp({ config, clock, secrets, gateway, token, recorder })
+    const ring = newRing()
+    const { certificates } = network
+    const cutterPorts = { flight, store: store.at(location), fetch, secrets, certificates, discovery }
+    const cutter = createCutter(config, cutterPorts, ring)
+    const issued = createIssuedTokens(config, { registry, log, cutter, revocations }, ring)
+    const clients = createClientEndpoints({ ...doors, config, issued })
+    const app = createApp({ config, clock, secrets, gateway, clients, recorder })
     return { app, identity, policy, revocations, credentials }
   }
 
