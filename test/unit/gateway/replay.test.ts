@@ -332,5 +332,5 @@ describe('one client request', () => {
       }),
       { numRuns: 300 },
     )
-  })
+  }, 60_000)
 })
