@@ -202,6 +202,8 @@ export interface Rule {
   readonly detailTypes: readonly string[] | undefined
   readonly methods: readonly string[] | undefined
   readonly paths: readonly string[] | undefined
+  /** How often each user may do through each client what it allows. No condition: it is asked of once all is decided. */
+  readonly rate: RateLimit | undefined
 }
 
 /** What a rule compares a claim with. */

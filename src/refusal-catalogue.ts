@@ -216,6 +216,12 @@ export const CATALOGUE = {
     fix: 'Ask again later, or let an administrator revoke what this client holds as a whole.',
   },
 
+  LIM205: {
+    kind: 'rate_limited',
+    says: 'the rule {name} has allowed too many requests of this user through this client',
+    fix: 'Wait as long as the Retry-After header says; an administrator can raise rate of the rule {name}.',
+  },
+
   ADM100: {
     kind: 'bad_request',
     says: 'the request is malformed at {name}',

@@ -59,7 +59,7 @@ export function pageOf(code: RefusalCode): { readonly says: string; readonly fix
 
 /** What a refusal is about where it names nothing: at the doors a resource, in the administration a part of the request. */
 function unnamed(code: RefusalCode): string {
-  if (code === 'POL101' || code === 'POL103') return 'NAME'
+  if (code === 'POL101' || code === 'POL103' || code === 'LIM205') return 'NAME'
   return code.startsWith('ADM') ? 'a part of it' : 'the resource'
 }
 

@@ -19,6 +19,8 @@ export interface ExplainAnswer {
   readonly reason: Explanation['reason']
   readonly code?: string
   readonly rule?: string
+  /** How often the rule allows it to this user through this client; nothing is counted by asking here. */
+  readonly rate?: { readonly limit: number; readonly period_seconds: number }
   readonly step_up?: { readonly acr_values?: string; readonly max_age?: number }
   readonly scopes: readonly string[]
   readonly shadow: readonly string[]
@@ -71,6 +73,7 @@ export function explain(
   const told = policy.explain({ principal, client: as.client }, resource, asked.action, revoked, at)
   const { decision, reason, refusal, rule, scopes, shadow, rules, assurance } = told
   const stepUp = refusal?.stepUp
+  const rate = decision === 'allow' ? config.rules.find(({ id }) => id === rule)?.rate : undefined
   const chain =
     decision === 'allow'
       ? chainOf({ principal, client: as.client, action: asked.action, resource, scopes, assurance }, config, idpClient)
@@ -80,6 +83,7 @@ export function explain(
     reason,
     ...(refusal === undefined ? {} : { code: refusal.code }),
     ...(rule === undefined ? {} : { rule }),
+    ...(rate === undefined ? {} : { rate: { limit: rate.limit, period_seconds: rate.periodSeconds } }),
     ...(stepUp === undefined
       ? {}
       : {

@@ -21,6 +21,7 @@ export const answerSchema = v.object({
   reason: v.string(),
   code: v.optional(v.string()),
   rule: v.optional(v.string()),
+  rate: v.optional(v.object({ limit: v.number(), period_seconds: v.number() })),
   step_up: v.optional(v.object({ acr_values: v.optional(v.string()), max_age: v.optional(v.number()) })),
   scopes: v.array(v.string()),
   shadow: v.array(v.string()),
@@ -88,8 +89,9 @@ export function toSituation({ user, groups, client }: Pick<Situation, 'user' | '
   return `${user} [${groups.join(', ')}] via ${client}`
 }
 
-function toReason({ decision, reason, code, rule, step_up: stepUp }: Answer): string {
-  if (decision === 'allow') return `allowed by ${plain(rule ?? '')}`
+function toReason({ decision, reason, code, rule, rate, step_up: stepUp }: Answer): string {
+  const often = rate === undefined ? '' : `, at most ${rate.limit} times in ${rate.period_seconds} s`
+  if (decision === 'allow') return `allowed by ${plain(rule ?? '')}${often}`
   const wanted = [
     ...(stepUp?.acr_values === undefined ? [] : [`acr_values ${stepUp.acr_values}`]),
     ...(stepUp?.max_age === undefined ? [] : [`max_age ${stepUp.max_age}`]),

@@ -134,10 +134,13 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
   ]
   const secretNames = [...new Set(secrets)].toSorted()
   const certificates = ownAuths.flatMap((auth) => ('certificate' in auth ? [auth.certificate] : []))
-  const limited = [...links.clients.values()].map(({ name, rateLimit }) => ({
-    limit: rateLimit,
-    path: ['clients', name, 'rate_limit'],
-  }))
+  const limited = [
+    ...[...links.clients.values()].map(({ name, rateLimit }) => ({
+      limit: rateLimit,
+      path: ['clients', name, 'rate_limit'],
+    })),
+    ...rules.map(({ rate }, index) => ({ limit: rate, path: ['policy', 'rules', index, 'rate'] })),
+  ]
   const sinks = linkSinks(linker)
   const rateLimits = linkLimits(linker, limited, secretNames)
   const placed = [...problems, ...all.map((finding) => place(source, finding))]

@@ -37,6 +37,11 @@ function linkRule(linker: Linker, entry: RuleEntry, path: ConfigPath): Rule {
     const help = 'put "max_auth_age" into the rules that allow'
     linker.report({ code: 'CFG112', path: [...path, 'who', 'max_auth_age'], at: 'key', message, help })
   }
+  if (entry.effect !== 'allow' && entry.rate !== undefined) {
+    const message = 'a rule that denies lets nothing pass that could be counted'
+    const help = 'put "rate" into the rules that allow'
+    linker.report({ code: 'CFG112', path: [...path, 'rate'], at: 'key', message, help })
+  }
   return {
     id: entry.id,
     effect: entry.effect,
@@ -54,6 +59,7 @@ function linkRule(linker: Linker, entry: RuleEntry, path: ConfigPath): Rule {
     detailTypes: entry.authorization_details_types,
     methods: entry.methods,
     paths: entry.paths,
+    rate: entry.rate,
   }
 }
 

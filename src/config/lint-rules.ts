@@ -89,11 +89,17 @@ function coverWarning(rule: Rule, index: number, config: Linted, nowMs: number):
   const live = config.rules.filter(({ until }) => until === undefined || until > nowMs)
   for (const other of live) {
     if (other === rule || !isCovered(rule, other, config)) continue
-    if (isCovered(other, rule, config) && config.rules.indexOf(other) > index) continue
+    const isBehind = config.rules.indexOf(other) > index
+    if (isBehind && (isCovered(other, rule, config) || isCountedOtherwise(rule, other))) continue
     const message = `${quote(rule.id)} makes no difference: ${quote(other.id)} ${RELATION[other.effect]} all that it is about`
     return { code: 'CFG211', path: ['policy', 'rules', index, 'id'], message }
   }
   return undefined
+}
+
+/** Of several rules that allow, the rate of the first counts, or that it has none. */
+function isCountedOtherwise({ rate }: Rule, { effect, rate: other }: Rule): boolean {
+  return effect === 'allow' && (rate !== undefined || other !== undefined)
 }
 
 const RELATION = { allow: 'allows', deny: 'denies', 'shadow-deny': 'watches' } as const

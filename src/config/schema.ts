@@ -215,6 +215,8 @@ export const ruleSchema = object({
   authorization_details_types: v.exactOptional(someOf(text)),
   methods: v.exactOptional(someOf(text)),
   paths: v.exactOptional(someOf(text)),
+  /** How often each user may do through each client what it allows. */
+  rate: v.exactOptional(rateLimit),
 })
 
 /** A question to policy and the answer that is expected; run by `jagway check`. */

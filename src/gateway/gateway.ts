@@ -79,6 +79,12 @@ async function handle(
   const permit = await decide(ports, question)
   if (!permit.ok) return permit
   facts.permit = permit.value
+  const underRule = ports.limits.ofRule(permit.value)
+  if (underRule !== undefined) {
+    const counted = await underRule
+    if (!counted.ok) return counted
+    if (counted.value === 'unknown') facts.uncounted = true
+  }
 
   const acquired = await landed(ports, question, ports.credentials.acquire(permit.value))
   if (!acquired.ok) return acquired

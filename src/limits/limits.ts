@@ -4,7 +4,7 @@
 import type { Config } from '../config/config.ts'
 import { encodeFields, sha256, type Field } from '../lib/digest.ts'
 import { err, ok, type Result } from '../lib/result.ts'
-import type { AuthenticatedClient, Principal, RateLimit } from '../model.ts'
+import type { AuthenticatedClient, Permit, Principal, RateLimit } from '../model.ts'
 import type { RateLimiter } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
 
@@ -21,9 +21,16 @@ export interface Limits {
    * alone, or any one could use up what is meant for all. A client that has authenticated is one party.
    */
   ofClient(client: AuthenticatedClient, user?: Principal): Promise<Result<Count, Refusal>> | undefined
+  /**
+   * Counts what a rule has allowed, for this user through this client alone; undefined, at once, where that rule has no rate.
+   * Refuses with LIM205.
+   */
+  ofRule(permit: Permit): Promise<Result<Count, Refusal>> | undefined
 }
 
-export function createLimits({ clients }: Pick<Config, 'clients'>, limiter: RateLimiter): Limits {
+export function createLimits({ clients, rules }: Pick<Config, 'clients' | 'rules'>, limiter: RateLimiter): Limits {
+  const rates = new Map(rules.flatMap(({ id, rate }) => (rate === undefined ? [] : [[id, rate]])))
+
   const count: Limits['count'] = async ({ binding }, key) => {
     try {
       return (await limiter.take(binding, await sha256(encodeFields(key)))) ? 'within' : 'beyond'
@@ -32,10 +39,10 @@ export function createLimits({ clients }: Pick<Config, 'clients'>, limiter: Rate
     }
   }
 
-  async function judge(limit: RateLimit, key: readonly Field[]): Promise<Result<Count, Refusal>> {
+  async function judge(limit: RateLimit, key: readonly Field[], refusal: Refusal): Promise<Result<Count, Refusal>> {
     const counted = await count(limit, key)
     // The platform does not say when the period ends; after a whole one it has.
-    return counted === 'beyond' ? err({ code: 'LIM202', retryAfterSeconds: limit.periodSeconds }) : ok(counted)
+    return counted === 'beyond' ? err({ ...refusal, retryAfterSeconds: limit.periodSeconds }) : ok(counted)
   }
 
   return {
@@ -46,7 +53,15 @@ export function createLimits({ clients }: Pick<Config, 'clients'>, limiter: Rate
       return judge(
         limit,
         user === undefined ? ['client', name] : ['edge', name, user.issuer, user.tenant, user.subject],
+        { code: 'LIM202' },
       )
+    },
+    ofRule({ rule, assertion }) {
+      const rate = rates.get(rule)
+      if (rate === undefined) return undefined
+      const { issuer, tenant, subject } = assertion.principal
+      const key = ['rule', rule, assertion.caller.name, issuer, tenant, subject]
+      return judge(rate, key, { code: 'LIM205', name: rule })
     },
   }
 }

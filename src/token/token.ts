@@ -77,6 +77,12 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
   const permit = await decide()
   if (!permit.ok) return permit
   facts.permit = permit.value
+  const underRule = ports.limits.ofRule(permit.value)
+  if (underRule !== undefined) {
+    const counted = await underRule
+    if (!counted.ok) return counted
+    if (counted.value === 'unknown') facts.uncounted = true
+  }
   // F-8: whoever gets such a token could not use it. Where that is known beforehand it costs nobody an ID-JAG.
   if (resource.value.dpop === 'require') return keptBack(resource.value)
 

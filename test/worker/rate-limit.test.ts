@@ -15,6 +15,11 @@ beforeAll(async () => {
         people: { ...config.clients.people, rate_limit: { binding: 'PEOPLE_LIMIT', limit: 4, period: '60s' } },
         agent: { ...config.clients.agent, rate_limit: { binding: 'AGENT_LIMIT', limit: 4, period: '60s' } },
       },
+      policy: {
+        rules: config.policy.rules.map((rule) =>
+          rule.id === 'narrow' ? { ...rule, rate: { binding: 'NARROW_LIMIT', limit: 2, period: '60s' } } : rule,
+        ),
+      },
     }),
   })
 })
@@ -42,6 +47,20 @@ test('a client beyond its limit is refused at the token endpoint, in every isola
   expectNothingSent(stage)
   // Another client of the same secret is another client.
   expect((await stage.grant({ client: 'narrow' })).status).toBe(200)
+})
+
+test('a user beyond the rate of a rule is refused in every isolate, in words of that rule, and others are not', async () => {
+  const form = { subject_token: await stage.world.corp.idToken({ sub: 'hurried' }) }
+  await spend(() => stage.grant({ client: 'narrow', form }))
+  stage.world.calm()
+  const answer = await stage.grant({ client: 'narrow', form, instance: 1 })
+  const event = await expectTokenError(answer, 'LIM205', 429, 'temporarily_unavailable')
+  expect(answer.headers['retry-after']).toBe('60')
+  expect(answer.json['error_description']).toContain('the rule narrow')
+  expect(event['policy']).toEqual({ effect: 'allow', rule: 'narrow' })
+  expectNothingSent(stage)
+  const other = { subject_token: await stage.world.corp.idToken({ sub: 'leisurely' }) }
+  expect((await stage.grant({ client: 'narrow', form: other })).status).toBe(200)
 })
 
 test('a user beyond the limit of an edge client is refused, and others of that client are not', async () => {

@@ -245,7 +245,7 @@ export const AT_OUR_DOOR = {
     got: 'more',
     who: ['caller', 'administrator'],
     fields: ['clients.NAME.rate_limit'],
-    related: ['LIM204'],
+    related: ['LIM204', 'LIM205'],
   },
   LIM203: {
     expected: 'a resource whose access tokens can be used by whoever has them',
@@ -259,6 +259,14 @@ export const AT_OUR_DOOR = {
     got: 'one more; each stays for as long as a token is kept (cache.max_ttl) and ten minutes',
     who: ['nobody', 'administrator'],
     fields: ['cache.max_ttl'],
+    related: ['LIM202'],
+  },
+  LIM205: {
+    expected:
+      'no more requests of one user through one client than the rate of the rule that allows them, in the place where they call',
+    got: 'more; policy allows the request itself, and no other user or client has used up any of it',
+    who: ['caller', 'administrator'],
+    fields: ['policy.rules[].rate'],
     related: ['LIM202'],
   },
 } as const satisfies Readonly<Record<string, Page>>

@@ -43,7 +43,8 @@ export async function renderPage(code: RefusalCode): Promise<string> {
 const CONTEXT = { requestId: 'req_01', errorPages: 'https://gw.example/errors/', inFull: true }
 
 async function renderAnswers(code: RefusalCode): Promise<readonly string[]> {
-  const refusal: Refusal = { code, name: code === 'POL101' || code === 'POL103' ? 'no-contractors' : 'tasks' }
+  const isOfRule = code === 'POL101' || code === 'POL103' || code === 'LIM205'
+  const refusal: Refusal = { code, name: isOfRule ? 'no-contractors' : 'tasks' }
   const { status } = toResourceVoice(code)
   const problem = toProblem(refusal, CONTEXT, {
     metadataUrl: 'https://gw.example/.well-known/oauth-protected-resource/r/tasks',

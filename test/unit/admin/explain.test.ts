@@ -73,6 +73,17 @@ describe('POST /admin/api/explain', () => {
     expect((await ask('GET notes /v1', { acr: 'urn:phr', auth_age: 10 })).body).toMatchObject({ decision: 'allow' })
   })
 
+  test('says how often the rule allows it, and counts nothing by that', async () => {
+    const rate = { binding: 'NEVER_BOUND', limit: 3, period: '60s' }
+    world = await createWorld({ rules: RULES.map((rule) => (rule.effect === 'allow' ? { ...rule, rate } : rule)) })
+    const allowed = await ask('GET tasks /v1/todos', { groups: ['readers'] })
+    expect(allowed.body).toMatchObject({ decision: 'allow', rate: { limit: 3, period_seconds: 60 } })
+    for (let time = 0; time < 5; time++)
+      expect(await ask('GET tasks /v1/todos', { groups: ['readers'] })).toEqual(allowed)
+    const denied = await ask('GET tasks /v1/todos', { groups: ['readers'], claims: { kind: 'intern' } })
+    expect(denied.body).not.toHaveProperty('rate')
+  })
+
   test('says of a claim of another type that it cannot be judged', async () => {
     const { body } = await ask('GET tasks /v1', { groups: ['readers'], claims: { kind: { of: 'intern' } } })
     expect(body).toMatchObject({ decision: 'deny', code: 'POL101', rule: 'canary-interns' })

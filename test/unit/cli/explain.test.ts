@@ -21,7 +21,13 @@ const RULES = [
     resources: ['tasks'],
     scopes: ['read'],
   },
-  { id: 'support-tasks', effect: 'allow', who: { groups: ['support'] }, resources: ['tasks'] },
+  {
+    id: 'support-tasks',
+    effect: 'allow',
+    who: { groups: ['support'] },
+    resources: ['tasks'],
+    rate: { binding: 'SUPPORT_LIMIT', limit: 30, period: '60s' },
+  },
   { id: 'no-contractors', effect: 'deny', who: { groups: ['contractors'] }, methods: ['DELETE'] },
   { id: 'no-interns', effect: 'deny', who: { claims: { kind: ['intern'] } } },
   { id: 'strong', effect: 'allow', who: { groups: ['ops'], acr: ['urn:phr'], max_auth_age: '5m' } },
@@ -117,7 +123,7 @@ describe('jagway explain REQUEST', () => {
     ])
     expect(code).toBe(0)
     for (const line of [
-      'ALLOW  GET tasks /v1  as bo [support] via people      allowed by support-tasks',
+      'ALLOW  GET tasks /v1  as bo [support] via people      allowed by support-tasks, at most 30 times in 60 s',
       '  exchange  at main (token endpoint by discovery) as main/gateway (gw)',
       '            audience=https://as.tasks.example',
       '            scope=read write',

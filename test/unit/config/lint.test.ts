@@ -148,6 +148,7 @@ describe('a rule that can never match', () => {
 
 describe('a rule that makes no difference', () => {
   const allow = (id: string, rest = ''): string => `{ "id": "${id}", "effect": "allow"${rest} }`
+  const RATE = '"rate": { "binding": "L", "limit": 5, "period": "10s" }'
   const deny = (id: string, rest = ''): string => `{ "id": "${id}", "effect": "deny"${rest} }`
 
   it.each<[string, readonly string[], readonly string[]]>([
@@ -200,6 +201,11 @@ describe('a rule that makes no difference', () => {
       ['"s" makes no difference: "d" denies'],
     ],
     [
+      'a rate behind the others',
+      [allow('w'), allow('n', `, "methods": ["GET"], ${RATE}`)],
+      ['"n" makes no difference'],
+    ],
+    [
       'all clients by name',
       [allow('w', ', "who": { "clients": ["people", "bot"] }'), allow('n')],
       ['"n" makes no difference: "w" allows'],
@@ -221,6 +227,8 @@ describe('a rule that makes no difference', () => {
     ],
     ['one that is over', [allow('w', ', "until": "2020-01-01"'), allow('n')]],
     ['a shadow over what is allowed', [allow('a'), '{ "id": "s", "effect": "shadow-deny" }']],
+    ['a rate before the others', [allow('n', `, "methods": ["GET"], ${RATE}`), allow('w')]],
+    ['no rate before one', [allow('n', ', "methods": ["GET"]'), allow('w', `, ${RATE}`)]],
     ['a login', [allow('w', ', "who": { "acr": ["a"] }'), allow('n', ', "who": { "acr": ["b"] }')]],
   ])('is not told of %s', (_what, rules) => {
     expect(messages(withRules(...rules), 'CFG211')).toEqual([])

@@ -867,6 +867,23 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
       'CFG112',
       'the name of a secret',
     ],
+    [
+      'refuses one binding with two rates',
+      RULE,
+      '{ "id": "one", "effect": "allow", "rate": { "binding": "L", "limit": 5, "period": "10s" } },\n' +
+        '{ "id": "two", "effect": "allow", "rate": ›{ "binding": "L", "limit": 6, "period": "10s" } }',
+      'CFG112',
+      'another limit or period',
+      'a binding of its own',
+    ],
+    [
+      'refuses the rate of a rule that lets nothing pass',
+      '"effect": "allow"',
+      '"effect": "deny", ›"rate": { "binding": "L", "limit": 6, "period": "10s" }',
+      'CFG112',
+      'nothing pass that could be counted',
+      'the rules that allow',
+    ],
   ],
   'policy tests': [
     [
@@ -1063,6 +1080,7 @@ describe('parseConfig(): two faults in one file', () => {
     'refuses a kind of resource it does not know': /./,
     'refuses __proto__ as the name of a client': /./,
     'refuses one binding with two limits': /./,
+    'refuses one binding with two rates': /./,
     'refuses two clients of an identity provider with one id': /edge client/,
     'refuses a resource with a fragment': /a resource that is not named/,
     'refuses an empty condition': /no resource of the rule/,

@@ -115,6 +115,58 @@ describe('the limit of a client at the edge', () => {
   })
 })
 
+describe('the rate of a rule', () => {
+  const rate = { binding: 'RULE_LIMIT', limit: 2, period: '10s' }
+  const rules = [
+    { id: 'no-writes', effect: 'deny', methods: ['POST'] },
+    { id: 'slow', effect: 'allow', who: { users: ['corp/alice', 'corp/bob'] }, resources: ['tasks'], rate },
+    { id: 'rest', effect: 'allow', resources: ['tasks'] },
+  ]
+  const slow = () => createWorld({ rules })
+
+  test('is for each user through each client alone, at both doors', async () => {
+    const world = createWorld({ rules: rules.slice(1) })
+    expect(await statuses(3, () => forwarded(world))).toEqual([200, 200, 429])
+    expect(await statuses(3, () => forwarded(world, 'bob'))).toEqual([200, 200, 429])
+    // Alice again, through two more clients.
+    expect(await statuses(3, () => exchange(world))).toEqual([200, 200, 429])
+    expect(await statuses(3, () => exchange(world, world, 'other'))).toEqual([200, 200, 429])
+  })
+
+  test('refuses in its own words before anybody is asked for a token, and leaves the rule in the record', async () => {
+    const world = slow()
+    await statuses(2, () => forwarded(world))
+    const before = world.seen().length
+    const refused = await forwarded(world)
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '10'])
+    const { code, detail } = await refused.json<{ code: string; detail: string }>()
+    expect(code).toBe('LIM205')
+    expect(detail).toMatch(/the rule slow has allowed too many requests.* raise rate of the rule slow\./)
+    expect(world.seen()).toHaveLength(before)
+    expect(world.sink.events.at(-1)).toMatchObject({ code, outcome: 'deny', policy: { effect: 'allow', rule: 'slow' } })
+    world.clock.advance(10)
+    expect((await forwarded(world)).status).toBe(200)
+  })
+
+  test('is asked only once a rule has allowed, and is not about whom another rule allows first', async () => {
+    const world = slow()
+    const denied = async (): Promise<Response> => {
+      const headers = { authorization: `Bearer ${await world.idToken({ sub: 'alice' })}` }
+      return world.app(new Request(`${NAMES.gateway}/r/tasks/x`, { method: 'POST', headers }))
+    }
+    expect(await statuses(4, denied)).toEqual([403, 403, 403, 403])
+    expect(await statuses(4, () => forwarded(world, 'carol'))).toEqual([200, 200, 200, 200])
+    expect((await forwarded(world)).status).toBe(200)
+  })
+
+  test('is not enforced while the counter is out of order, and the auditor is told so', async () => {
+    const world = slow()
+    world.limiter.faults.take = 'throw'
+    expect(await statuses(4, () => forwarded(world))).toEqual([200, 200, 200, 200])
+    expect(world.sink.events.map(({ uncounted }) => uncounted)).toEqual([true, true, true, true])
+  })
+})
+
 describe('createLimits()', () => {
   const limit: RateLimit = { binding: 'SOME_LIMIT', limit: 3, periodSeconds: 10 }
 

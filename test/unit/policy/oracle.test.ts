@@ -49,6 +49,7 @@ const rule: fc.Arbitrary<Omit<Rule, 'id'>> = fc.record({
   detailTypes: maybe(some('payment', 'account')),
   methods: maybe(some('GET', 'POST')),
   paths: maybe(some('/v1/*', '/v2/*')),
+  rate: fc.constant(undefined),
 })
 
 /** Many of these leave something to be decided: each is about somebody, and hardly any denies everything. */

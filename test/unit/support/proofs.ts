@@ -179,6 +179,7 @@ export function ruleOf(changes: Partial<Rule> = {}): Rule {
     detailTypes: undefined,
     methods: undefined,
     paths: undefined,
+    rate: undefined,
     ...changes,
   }
 }
