@@ -199,7 +199,7 @@ function createGround(config: Config, clock: ReturnType<typeof createManualClock
       )
       // No client here has a limit.
       const limits = createLimits(config, { take: async () => true })
-      const recorder = createRecorder([{ write: () => undefined }], clock, false)
+      const recorder = createRecorder([{ write: () => undefined }], clock, config, '0123456789ab')
       const doors = { recorder, identity, limits, policy, revocations, credentials, clock }
       const gateway = createGateway({ ...doors, fetch: (url, init) => fetch(new Request(url, init)) })
       const cutterPorts = { flight, store: store.at(location), fetch, secrets, certificates, discovery }

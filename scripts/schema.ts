@@ -1,13 +1,13 @@
-// Writes schema/jagway.v1.json, which editors read to complete and check a jagway.jsonc. Its source is the schema the
-// Worker itself parses with, so the two cannot disagree. `--check` only compares.
+// Writes the published schemas: schema/jagway.v1.json, which editors read to complete and check a jagway.jsonc, and
+// schema/audit-event.v1.json, which says what a reader of audit events may count on. Their sources are the schema that the Worker itself
+// parses with and the one that its event types are made of, so neither can disagree with the code. `--check` only compares.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { toJsonSchema, type ConversionConfig } from '@valibot/to-json-schema'
+import { auditEventSchema } from '../src/audit-event.ts'
 import { configSchema } from '../src/config/schema.ts'
-
-const FILE = new URL('../schema/jagway.v1.json', import.meta.url)
 
 const conversion: ConversionConfig = {
   // The draft that editors know best.
@@ -20,27 +20,35 @@ const conversion: ConversionConfig = {
   overrideAction: ({ errors, jsonSchema }) => (errors === undefined ? undefined : jsonSchema),
 }
 
-export function schemaText(): string {
-  const { $schema, ...schema } = toJsonSchema(configSchema, conversion)
-  const document = { $schema, title: 'jagway configuration, version 1', ...schema }
-  return `${JSON.stringify(document, undefined, 2)}\n`
+/** File name to text. */
+export function schemaTexts(): ReadonlyMap<string, string> {
+  return new Map([
+    ['jagway.v1.json', textOf('jagway configuration, version 1', toJsonSchema(configSchema, conversion))],
+    ['audit-event.v1.json', textOf('jagway audit event, version 1', toJsonSchema(auditEventSchema, conversion))],
+  ])
 }
 
-function written(): string | undefined {
+function textOf(title: string, { $schema, ...schema }: ReturnType<typeof toJsonSchema>): string {
+  return `${JSON.stringify({ $schema, title, ...schema }, undefined, 2)}\n`
+}
+
+function written(file: URL): string | undefined {
   try {
-    return readFileSync(FILE, 'utf8')
+    return readFileSync(file, 'utf8')
   } catch {
     return undefined
   }
 }
 
 if (import.meta.main) {
-  const fresh = written() === schemaText()
-  if (process.argv.includes('--check')) {
-    if (!fresh) console.error('schema/jagway.v1.json is not what src/config/schema.ts says: run npm run schema')
-    process.exitCode = fresh ? 0 : 1
-  } else {
-    mkdirSync(fileURLToPath(new URL('.', FILE)), { recursive: true })
-    writeFileSync(FILE, schemaText())
+  const folder = new URL('../schema/', import.meta.url)
+  mkdirSync(fileURLToPath(folder), { recursive: true })
+  for (const [name, text] of schemaTexts()) {
+    const file = new URL(name, folder)
+    if (written(file) === text) continue
+    if (process.argv.includes('--check')) {
+      console.error(`schema/${name} is not what its source in src/ says: run npm run schema`)
+      process.exitCode = 1
+    } else writeFileSync(file, text)
   }
 }

@@ -4,7 +4,7 @@ import { env } from 'cloudflare:workers'
 import configText from '../jagway.jsonc'
 import { createAdmin } from './admin/admin.ts'
 import { createApp } from './app.ts'
-import { createHttpSink, createRecorder } from './audit/audit.ts'
+import { createHttpSink, createRecorder, hashConfig } from './audit/audit.ts'
 import { ConfigError, parseConfig } from './config/config.ts'
 import {
   createCredentials,
@@ -100,7 +100,7 @@ const limits = createLimits(config, createRateLimiter(env))
 const sinks = config.audit.sinks.map((sink) =>
   sink.kind === 'console' ? createConsoleSink() : createHttpSink(sink, { fetch, background, clock, secrets, sleep }),
 )
-const recorder = createRecorder(sinks, clock, config.audit.required)
+const recorder = createRecorder(sinks, clock, config, await hashConfig(configText))
 
 const doors = { recorder, identity, limits, policy, revocations, credentials, clock }
 const app = createApp({

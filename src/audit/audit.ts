@@ -1,9 +1,13 @@
 // The door of the room, and where events go: to every sink that is configured; and, where the configuration requires it, first to those that can say
 // that they have one for good.
+import type { AuditEvent } from '../audit-event.ts'
+import type { Config } from '../config/config.ts'
+import { toHex, toUtf8 } from '../lib/bytes.ts'
 import { err, ok, type Result } from '../lib/result.ts'
+import type { Rule } from '../model.ts'
 import type { AuditSink, Clock } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
-import { toEvent, type Ending, type Facts } from './event.ts'
+import { toEvent, toLoadEvent, type Ending, type Facts, type Setting } from './event.ts'
 
 export type { Facts } from './event.ts'
 export { createHttpSink } from './http-sink.ts'
@@ -18,27 +22,50 @@ export interface Recorder {
   readonly release: ((facts: Facts) => Promise<Result<undefined, Refusal>>) | undefined
 }
 
-export function createRecorder(sinks: readonly AuditSink[], clock: Clock, required: boolean): Recorder {
+/** The digits of the configuration's digest that its events carry. */
+const HASH_DIGITS = 12
+
+/** Tells one configuration from another: what `sha256sum` says of the file begins with it. */
+export async function hashConfig(text: string): Promise<string> {
+  return toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', toUtf8(text)))).slice(0, HASH_DIGITS)
+}
+
+export function createRecorder(
+  sinks: readonly AuditSink[],
+  clock: Clock,
+  { audit, rules, cache }: Pick<Config, 'audit' | 'rules' | 'cache'>,
+  configHash: string,
+): Recorder {
+  const setting: Setting = { configHash, groupsOfRules: groupsOf(rules), sealingKeys: cache.sealingKeys }
+  const write = (event: AuditEvent): void => {
+    for (const sink of sinks) sink.write(event)
+  }
+  let announced = false
+  /** No sink can be reached before the first request is there. */
+  const announce = (facts: Facts): void => {
+    announced = true
+    write(toLoadEvent(facts, clock.now(), setting))
+  }
   const lost = (): number => sinks.reduce((sum, sink) => sum + (sink.lost?.() ?? 0), 0)
   return {
     write(facts, ending) {
       if (sinks.length === 0) return
-      const event = toEvent(facts, { ...ending, now: clock.now(), lost: lost() })
-      for (const sink of sinks) sink.write(event)
+      if (!announced) announce(facts)
+      write(toEvent(facts, { ...ending, now: clock.now(), lost: lost() }, setting))
     },
-    release: required
+    release: audit.required
       ? async (facts) => {
-          const event = toEvent(facts, {
-            status: undefined,
-            refusal: undefined,
-            totalMs: 0,
-            now: clock.now(),
-            lost: lost(),
-          })
+          if (!announced) announce(facts)
+          const ending = { status: undefined, refusal: undefined, totalMs: 0, now: clock.now(), lost: lost() }
+          const event = toEvent(facts, ending, setting)
           const answers = await Promise.all(sinks.flatMap((sink) => sink.accept?.(event) ?? []))
           const accepted = answers.length > 0 && !answers.includes(false)
           return accepted ? ok(undefined) : err({ code: 'INT103', retryAfterSeconds: 5 })
         }
       : undefined,
   }
+}
+
+function groupsOf(rules: readonly Rule[]): Setting['groupsOfRules'] {
+  return new Map(rules.flatMap(({ id, groups }) => (groups === undefined ? [] : [[id, new Set(groups)]])))
 }

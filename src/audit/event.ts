@@ -39,6 +39,8 @@ export interface Facts {
     readonly scopes: readonly ScopeToken[]
     readonly ms: LegTimes
     readonly quota: QuotaUse | undefined
+    /** It was stored under a key that does not seal any more. */
+    readonly oldKey?: true | undefined
   }
   upstreamMs?: number
   /** A token that a client has shown: what came of it, and whose it is. */
@@ -56,6 +58,16 @@ export interface Facts {
   }
 }
 
+/** What holds for every event of an isolate. */
+export interface Setting {
+  /** Tells one configuration from another. */
+  readonly configHash: string
+  /** The groups that a rule names, by its id; of rules that name any. */
+  readonly groupsOfRules: ReadonlyMap<string, ReadonlySet<string>>
+  /** The first one seals, all of them open. */
+  readonly sealingKeys: readonly string[]
+}
+
 export interface Ending {
   /** Undefined: there is no answer yet; a token is about to leave. */
   readonly status: number | undefined
@@ -66,20 +78,41 @@ export interface Ending {
   readonly lost: number
 }
 
-export function toEvent(facts: Facts, ending: Ending): AuditEvent {
+/** Where nothing could be told of the decision yet: an isolate has started, and this is the request it started with. */
+export function toLoadEvent(facts: Facts, now: NumericDate, { configHash, sealingKeys }: Setting): AuditEvent {
+  return {
+    v: 1,
+    id: facts.requestId,
+    time: timeOf(now),
+    event: 'config.load',
+    outcome: 'allow',
+    config: configHash,
+    trace_id: facts.traceId,
+    http: { method: facts.method, route: routeOf(facts) },
+    sealing_keys: sealingKeys,
+    ms: { total: 0 },
+  }
+}
+
+export function toEvent(facts: Facts, ending: Ending, setting: Setting): AuditEvent {
   const { refusal } = ending
   const door = facts.admin?.event ?? facts.door
   return {
     v: 1,
     id: facts.requestId,
-    time: new Date(ending.now * 1000).toISOString(),
+    time: timeOf(ending.now),
     event: eventOf(facts, ending, door),
     outcome: refusal === undefined ? 'allow' : toAuditOutcome(refusal.code),
     ...(refusal === undefined ? {} : { code: refusal.code }),
     ...detailOf(refusal),
+    config: setting.configHash,
     trace_id: facts.traceId,
-    ...about(facts, refusal),
-    http: { method: facts.method, ...(ending.status === undefined ? {} : { status: ending.status }) },
+    ...about(facts, refusal, setting),
+    http: {
+      method: facts.method,
+      route: routeOf(facts),
+      ...(ending.status === undefined ? {} : { status: ending.status }),
+    },
     ...(ending.lost === 0 ? {} : { lost: ending.lost }),
     ...credentialOf(facts, ending.now),
     ...(facts.uncounted === undefined ? {} : { uncounted: true }),
@@ -90,6 +123,28 @@ export function toEvent(facts: Facts, ending: Ending): AuditEvent {
       ...facts.credential?.ms,
       ...(facts.upstreamMs === undefined ? {} : { upstream: Math.round(facts.upstreamMs) }),
     },
+  }
+}
+
+function timeOf(now: NumericDate): string {
+  return new Date(now * 1000).toISOString()
+}
+
+/** Never the path itself: in there stand names of people and things. */
+function routeOf({ door, resource }: Facts): string {
+  switch (door) {
+    case 'request.forward': {
+      const match = resource?.proxy?.match
+      return match?.kind === 'path' ? `${match.prefix}/*` : '/*'
+    }
+    case 'token.issue':
+      return '/token'
+    case 'token.revoke':
+      return '/revoke'
+    case 'token.introspect':
+      return '/introspect'
+    case 'admin.request':
+      return '/admin/api/*'
   }
 }
 
@@ -107,9 +162,10 @@ function detailOf(refusal: Refusal | undefined): Partial<AuditEvent> {
   return parts.length === 0 ? {} : { detail: parts.join('; ') }
 }
 
-function about(facts: Facts, refusal: Refusal | undefined): Partial<AuditEvent> {
+function about(facts: Facts, refusal: Refusal | undefined, setting: Setting): Partial<AuditEvent> {
   const { assertion, holder, resource, permit } = facts
-  const user = assertion === undefined ? holder : userOf(assertion)
+  const rule = permit === undefined ? denyingRule(refusal) : permit.rule
+  const user = assertion === undefined ? holder : userOf(assertion, rule && setting.groupsOfRules.get(rule))
   const client = facts.client ?? assertion?.caller
   const asked = permit?.scopes ?? facts.asked
   return {
@@ -122,7 +178,7 @@ function about(facts: Facts, refusal: Refusal | undefined): Partial<AuditEvent> 
     ...(asked === undefined
       ? {}
       : { scopes: { asked, ...(facts.credential === undefined ? {} : { granted: facts.credential.scopes }) } }),
-    ...(permit === undefined ? denial(refusal) : { policy: allowance(permit) }),
+    ...(permit === undefined ? denial(refusal, rule) : { policy: allowance(permit) }),
   }
 }
 
@@ -130,9 +186,15 @@ function clientOf({ name, method, key }: AuthenticatedClient): NonNullable<Audit
   return { id: name, auth: method, ...(key === undefined ? {} : { dpop_jkt: key.thumbprint }) }
 }
 
-function userOf({ principal }: VerifiedAssertion): NonNullable<AuditEvent['user']> {
+/** Of the user's groups only those that mattered. */
+function userOf(
+  { principal }: VerifiedAssertion,
+  named: ReadonlySet<string> | undefined | '',
+): NonNullable<AuditEvent['user']> {
   const { issuer, subject, tenant } = principal
-  return { issuer, sub: subject, ...(tenant === undefined ? {} : { tenant }) }
+  const user = { issuer, sub: subject, ...(tenant === undefined ? {} : { tenant }) }
+  const groups = named ? principal.groups.filter((group) => named.has(group)) : []
+  return groups.length === 0 ? user : { ...user, groups }
 }
 
 function allowance({ rule, shadow }: Permit): NonNullable<AuditEvent['policy']> {
@@ -147,16 +209,25 @@ function actorOf({ actorType, credential }: Facts): Partial<AuditEvent> {
   }
 }
 
-function denial(refusal: Refusal | undefined): Partial<AuditEvent> {
-  if (refusal === undefined || !refusal.code.startsWith('POL')) return {}
-  return { policy: { effect: 'deny', ...(refusal.name === undefined ? {} : { rule: refusal.name }) } }
+function denial(refusal: Refusal | undefined, rule: string | undefined): Partial<AuditEvent> {
+  if (!isByPolicy(refusal)) return {}
+  return { policy: { effect: 'deny', ...(rule === undefined ? {} : { rule }) } }
+}
+
+function denyingRule(refusal: Refusal | undefined): string | undefined {
+  return isByPolicy(refusal) ? refusal.name : undefined
+}
+
+function isByPolicy(refusal: Refusal | undefined): refusal is Refusal {
+  return refusal?.code.startsWith('POL') === true
 }
 
 function credentialOf({ credential }: Facts, now: NumericDate): Partial<AuditEvent> {
   if (credential === undefined) return {}
-  const { origin, idJagJti, expiresAt, quota } = credential
+  const { origin, idJagJti, expiresAt, quota, oldKey } = credential
   return {
     cache: origin,
+    ...(oldKey === undefined ? {} : { old_key: oldKey }),
     ...(quota === undefined ? {} : { quota }),
     token: { ttl_s: expiresAt - now, ...(idJagJti === undefined ? {} : { id_jag_jti: idJagJti }) },
   }

@@ -7,10 +7,12 @@ type Fields = Readonly<Record<string, unknown>>
 export function requestLine({ message }: LogEntry): string {
   const event = parseEvent(message)
   if (event === undefined) return `  ${message}`
+  const time = shown(event['time']).slice(11, 19)
+  if (event['event'] === 'config.load') return `  ${time}  configuration ${shown(event['config'])} is in use`
   const http = fieldsOf(event['http'])
   const legs = Object.entries(fieldsOf(event['ms'])).map(([leg, ms]) => `${leg} ${shown(ms)} ms`)
   const parts = [
-    shown(event['time']).slice(11, 19),
+    time,
     [shown(http['method']), shown(http['path']) || eventName(event)].filter(Boolean).join(' '),
     shown(http['status']),
     shown(fieldsOf(event['resource'])['id']),

@@ -139,7 +139,7 @@ const EVENT_POLL_MS = 50
 async function eventOf(traceId: string): Promise<Readonly<Record<string, unknown>> | undefined> {
   const { readEvents } = await import('../../dev/state.ts')
   for (const start = performance.now(); performance.now() - start < EVENT_DEADLINE_MS;) {
-    const event = readEvents().find((one) => one['trace_id'] === traceId)
+    const event = readEvents().find((one) => one['trace_id'] === traceId && one['event'] !== 'config.load')
     if (event !== undefined) return event
     await new Promise((done) => setTimeout(done, EVENT_POLL_MS))
   }

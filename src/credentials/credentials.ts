@@ -34,6 +34,8 @@ export interface Acquired {
   readonly ms: LegTimes
   /** Only where an ID-JAG was obtained for this request. */
   readonly quota: QuotaUse | undefined
+  /** It was found under the name of an older sealing key. */
+  readonly oldKey?: true
   /** The flight for the next credential, where this request has begun one ahead of time. */
   readonly successor?: Promise<Result<Acquired, Refusal>>
 }
@@ -58,6 +60,11 @@ export function createCredentials(ports: CredentialPorts, ring: KeyRing, maxTtlS
 type Need = Pick<TokenJob, 'rejectedEntry' | 'minRemainingSeconds'>
 
 const ANY: Need = { rejectedEntry: undefined, minRemainingSeconds: 0 }
+
+interface Found {
+  readonly entry: Entry
+  readonly oldKey: Pick<Acquired, 'oldKey'>
+}
 
 class TokenCache implements Credentials {
   readonly #ports: CredentialPorts
@@ -84,18 +91,21 @@ class TokenCache implements Credentials {
     }
     const stored = await this.#look(parts, permit)
     if (stored !== undefined) {
-      this.#memory.set(parts.identity, stored)
-      return ok({ ...acquired(stored, permit, 'kv'), ...this.#refreshAhead(permit, parts, stored) })
+      const { entry, oldKey } = stored
+      this.#memory.set(parts.identity, entry)
+      return ok({ ...acquired(entry, permit, 'kv'), ...oldKey, ...this.#refreshAhead(permit, parts, entry) })
     }
     return this.#fly(permit, parts, ANY)
   }
 
   /** KV, under the name of every key. Whatever is wrong there is a miss: it costs an exchange, never a request. */
-  async #look(parts: NameParts, permit: Permit): Promise<Entry | undefined> {
-    for (const name of await this.#ring.names(parts)) {
+  async #look(parts: NameParts, permit: Permit): Promise<Found | undefined> {
+    const names = await this.#ring.names(parts)
+    for (const name of names) {
       const sealed = await this.#ports.store.get(name).catch(() => undefined)
       const entry = sealed && (await this.#unseal(name, sealed, parts.identity))
-      if (entry !== undefined && this.#isAlive(entry, permit)) return entry
+      if (entry === undefined || !this.#isAlive(entry, permit)) continue
+      return { entry, oldKey: name === names[0] ? {} : { oldKey: true } }
     }
     return undefined
   }

@@ -315,7 +315,7 @@ function toAnswer(
   return ok(response)
 }
 
-function note(facts: Facts, { credential, origin, idJagJti, actors, ms, quota }: Acquired): void {
+function note(facts: Facts, { credential, origin, idJagJti, actors, ms, quota, oldKey }: Acquired): void {
   const { expiresAt, scopes } = credential
-  facts.credential = { origin, idJagJti, actors, ms, quota, expiresAt, scopes }
+  facts.credential = { origin, idJagJti, actors, ms, quota, oldKey, expiresAt, scopes }
 }

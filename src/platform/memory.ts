@@ -246,14 +246,19 @@ export function createMemoryRateLimiter(options: {
 
 export interface RecordingSink extends AuditSink {
   readonly events: readonly AuditEvent[]
+  /** That isolates have started is no decision, and kept apart. */
+  readonly loads: readonly AuditEvent[]
 }
 
 export function createRecordingSink(): RecordingSink {
   const events: AuditEvent[] = []
+  const loads: AuditEvent[] = []
   return {
     events,
+    loads,
     write(event): void {
-      events.push(event)
+      if (event.event === 'config.load') loads.push(event)
+      else events.push(event)
     },
   }
 }

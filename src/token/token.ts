@@ -88,9 +88,9 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
 
   const acquired = await ports.credentials.acquire(permit.value)
   if (!acquired.ok) return acquired
-  const { credential, origin, idJagJti, actors, ms, quota, obtainedAt } = acquired.value
+  const { credential, origin, idJagJti, actors, ms, quota, oldKey, obtainedAt } = acquired.value
   const { expiresAt, scopes: granted } = credential
-  facts.credential = { origin, idJagJti, actors, ms, quota, expiresAt, scopes: granted }
+  facts.credential = { origin, idJagJti, actors, ms, quota, oldKey, expiresAt, scopes: granted }
   if (credential.kind === 'dpop') return keptBack(resource.value)
   const { release } = ports.recorder
   const released = await release?.(facts)

@@ -183,8 +183,9 @@ describe.skipIf(ground.platform === undefined)('createConsoleSink()', () => {
     event: 'token.issue',
     outcome: 'deny',
     detail: 'two\nlines',
+    config: '0123456789ab',
     trace_id: 't',
-    http: { method: 'POST', status: 400 },
+    http: { method: 'POST', route: '/token', status: 400 },
     ms: { total: 3 },
   }
 

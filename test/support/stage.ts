@@ -6,6 +6,7 @@ import { expect } from 'vitest'
 import { launchGateway, type LaunchOptions, type RunningGateway } from '../../src/cli/launch.ts'
 import { SECRETS, startCounterparties, type Counterparties } from './counterparties.ts'
 import { call, eventually, type Call, type Reply } from './http.ts'
+import { faultsOfEvents } from './audit-schema.ts'
 import { createTestKey, type TestKey } from './keys.ts'
 
 export type AuditEvent = Readonly<Record<string, unknown>> & { readonly trace_id: string }
@@ -61,6 +62,7 @@ export async function openStage(options: StageOptions = {}) {
   const agentKey = await createTestKey('agent-key')
   const lines: string[] = []
   const events: AuditEvent[] = []
+  const loads: AuditEvent[] = []
   const decisions: string[] = []
   const edit = options.edit ?? ((config) => config)
   const gateway = await (options.launch ?? launchGateway)({
@@ -75,8 +77,11 @@ export async function openStage(options: StageOptions = {}) {
     onLog: ({ message }) => {
       lines.push(message)
       const event: unknown = message.startsWith('{') ? JSON.parse(message) : undefined
-      if (typeof event === 'object' && event !== null && 'trace_id' in event && typeof event.trace_id === 'string')
-        events.push({ ...event, trace_id: event.trace_id })
+      if (typeof event !== 'object' || event === null) return
+      if (!('trace_id' in event) || typeof event.trace_id !== 'string') return
+      // That an isolate has started is no decision: the request it came with has an event of its own.
+      const pile = 'event' in event && event.event === 'config.load' ? loads : events
+      pile.push({ ...event, trace_id: event.trace_id })
     },
   })
 
@@ -119,6 +124,8 @@ export async function openStage(options: StageOptions = {}) {
     gateway,
     agentKey,
     events,
+    /** One for each isolate that has served a request. */
+    loads,
     output: () => lines.join('\n'),
     ask,
 
@@ -149,7 +156,10 @@ export async function openStage(options: StageOptions = {}) {
       })
     },
 
-    /** Closes, and looks back: one event for each decision, nothing secret in the output, nothing where it does not belong. */
+    /**
+     * Closes, and looks back: one event for each decision, all of them as the published schema says, nothing secret in the
+     * output, nothing where it does not belong.
+     */
     close: async (more: { readonly keepWorld?: boolean } = {}): Promise<void> => {
       await eventually(() => decisions.every((trace) => events.some((event) => event.trace_id === trace))).catch(
         () => undefined,
@@ -158,6 +168,7 @@ export async function openStage(options: StageOptions = {}) {
       if (more.keepWorld !== true) world.close()
       const told = events.map((event) => event.trace_id).filter((trace) => decisions.includes(trace))
       expect(told.toSorted()).toEqual(decisions.toSorted())
+      expect(faultsOfEvents([...loads, ...events])).toEqual([])
       expect(world.leaks(lines.join('\n'))).toEqual([])
       expect(lines.filter((line) => !line.startsWith('{'))).toEqual([])
     },

@@ -4,6 +4,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { expectProblem, expectTokenError } from '../support/refusals.ts'
+import { faultsOfEvents } from '../support/audit-schema.ts'
 import { eventually } from '../support/http.ts'
 import { openStage, type Stage } from '../support/stage.ts'
 
@@ -62,9 +63,11 @@ beforeEach(() => {
 test('a forwarded request is recorded before its token leaves, and again when it is over; signed, and without a secret', async () => {
   const answer = await stage.ask({ token: await stage.world.corp.idToken() })
   expect(answer.status).toBe(200)
-  await eventually(() => events().length === 2)
-  expect(events().map(({ event }) => event)).toEqual(['token.release', 'request.forward'])
+  await eventually(() => events().length === 3)
+  // The first is waited for, and so arrives before what was written down earlier.
+  expect(events().map(({ event }) => event)).toEqual(['token.release', 'config.load', 'request.forward'])
   expect(new Set(events().map(({ trace_id: trace }) => trace)).size).toBe(1)
+  expect(faultsOfEvents(events())).toEqual([])
   for (const { text, signature } of bodies) {
     const [, time = ''] = /^t=(\d+),v1=/.exec(signature) ?? []
     expect(signature).toBe(`t=${time},v1=${createHmac('sha256', KEY).update(`${time}.${text}`).digest('hex')}`)

@@ -213,7 +213,7 @@ export async function createWorld(options: WorldOptions = {}) {
       revocations: newRevocations(),
       credentials: createCredentials({ store, flight, clock, background }, ring, config.cache.maxTtlSeconds),
     }
-    const recorder = createRecorder([sink], clock, false)
+    const recorder = createRecorder([sink], clock, config, '0123456789ab')
     return createApp({
       secrets,
       config,

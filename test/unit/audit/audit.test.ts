@@ -1,7 +1,10 @@
 // What is written down about each decision: exactly this, and never a secret.
+import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
+import { hashConfig } from '../../../src/audit/audit.ts'
 import type { AuditEvent } from '../../../src/audit-event.ts'
-import { createWorld, json, NAMES, RULES, SECRETS, type Json, type World } from '../support/world.ts'
+import { faultsOfEvents } from '../../support/audit-schema.ts'
+import { CONFIG_HASH, createWorld, json, NAMES, RULES, SECRETS, type Json, type World } from '../support/world.ts'
 
 async function forward(world: World, claims: Json = {}, path = '/todos'): Promise<AuditEvent> {
   const headers = { authorization: `Bearer ${await world.idToken(claims)}` }
@@ -32,6 +35,7 @@ const COMMON = {
   v: 1,
   id: expect.stringMatching(/^req_[0-9a-f]{32}$/),
   time: '2027-01-15T08:00:00.000Z',
+  config: CONFIG_HASH,
   trace_id: expect.stringMatching(/^[0-9a-f]{32}$/),
 }
 const ALICE = { issuer: NAMES.idp, sub: 'alice' }
@@ -52,7 +56,7 @@ describe('the event of', () => {
       resource: TASKS,
       scopes: { asked: BOTH, granted: BOTH },
       policy: { effect: 'allow', rule: 'alice-tasks' },
-      http: { method: 'GET', status: 200 },
+      http: { method: 'GET', route: '/r/tasks/*', status: 200 },
       cache: 'exchange',
       token: TOKEN,
       ms: { total: 0, exchange: 0, redeem: 0, upstream: 0 },
@@ -87,7 +91,7 @@ describe('the event of', () => {
       resource: TASKS,
       scopes: { asked: BOTH, granted: ['tasks.read'] },
       policy: { effect: 'allow', rule: 'alice-tasks' },
-      http: { method: 'POST', status: 200 },
+      http: { method: 'POST', route: '/token', status: 200 },
       cache: 'exchange',
       token: TOKEN,
       ms: { total: 0, exchange: 0, redeem: 0 },
@@ -102,7 +106,7 @@ describe('the event of', () => {
       code: 'TOK104',
       detail: expect.any(String),
       resource: TASKS,
-      http: { method: 'GET', status: 401 },
+      http: { method: 'GET', route: '/r/tasks/*', status: 401 },
       ms: { total: 0 },
     })
   })
@@ -119,7 +123,7 @@ describe('the event of', () => {
       outcome: 'deny',
       code: 'CLI101',
       detail: expect.any(String),
-      http: { method: 'POST', status: 401 },
+      http: { method: 'POST', route: '/token', status: 401 },
       ms: { total: 0 },
     })
   })
@@ -134,7 +138,7 @@ describe('the event of', () => {
       client: BROWSER,
       resource: TASKS,
       policy: { effect: 'deny' },
-      http: { method: 'GET', status: 403 },
+      http: { method: 'GET', route: '/r/tasks/*', status: 403 },
       ms: { total: 0 },
     })
   })
@@ -172,7 +176,7 @@ describe('the event of', () => {
       resource: TASKS,
       scopes: { asked: BOTH },
       policy: { effect: 'allow', rule: 'alice-tasks' },
-      http: { method: 'GET', status: 403 },
+      http: { method: 'GET', route: '/r/tasks/*', status: 403 },
       ms: { total: 0 },
     })
   })
@@ -212,6 +216,68 @@ describe('the event of', () => {
     })
     expect((await forward(world, { tid: 'acme' })).user).toEqual({ ...ALICE, tenant: 'acme' })
   })
+})
+
+describe('of the groups of a user', () => {
+  const who = { groups: ['staff', 'nobody-is-in'] }
+  const groups = ['canary-hobby', 'staff']
+
+  test('those are recorded that the rule names which allowed, and no others', async () => {
+    const world = createWorld({ rules: [{ id: 'staff', effect: 'allow', who }] })
+    const event = await forward(world, { groups })
+    expect(event.user).toEqual({ ...ALICE, groups: ['staff'] })
+    expect(JSON.stringify(event)).not.toContain('canary-hobby')
+  })
+
+  test('and those that the rule names which denied', async () => {
+    const world = createWorld({ rules: [...RULES, { id: 'no-staff', effect: 'deny', who }] })
+    expect(await forward(world, { groups })).toMatchObject({ code: 'POL101', user: { ...ALICE, groups: ['staff'] } })
+  })
+
+  test('none, where the rule that decided names none', async () => {
+    const world = createWorld({ rules: [...RULES, { id: 'no-others', effect: 'deny', who: { groups: ['other'] } }] })
+    expect((await forward(world, { groups })).user).toEqual(ALICE)
+  })
+})
+
+describe('the start of an isolate', () => {
+  test('is recorded once, before its first decision, with the configuration and the names of its keys', async () => {
+    const world = createWorld()
+    await forward(world)
+    await issue(world)
+    const [first] = world.sink.events
+    expect(world.sink.loads).toEqual([
+      {
+        ...COMMON,
+        event: 'config.load',
+        outcome: 'allow',
+        id: first?.id,
+        trace_id: first?.trace_id,
+        http: { method: 'GET', route: '/r/tasks/*' },
+        sealing_keys: ['JAGWAY_SEALING_KEY'],
+        ms: { total: 0 },
+      },
+    ])
+    await world.isolate('elsewhere').app(new Request(`${NAMES.gateway}/r/tasks/x`))
+    expect(world.sink.loads).toHaveLength(2)
+  })
+
+  test('is told by the digits that sha256sum says of the file', async () => {
+    const text = '{ "version": 1 } // ä'
+    expect(await hashConfig(text)).toBe(createHash('sha256').update(text).digest('hex').slice(0, 12))
+  })
+})
+
+test('that an older sealing key is still needed is recorded where a token is read that it sealed', async () => {
+  const old = createWorld({ cache: { sealing_keys: [{ secret: 'OLD_SEALING_KEY' }] } })
+  expect(await forward(old)).not.toHaveProperty('old_key')
+  await old.settle()
+  const cache = { sealing_keys: [{ secret: 'JAGWAY_SEALING_KEY' }, { secret: 'OLD_SEALING_KEY' }] }
+  const rotated = createWorld({ cache })
+  for (const [name, { value, expiresAt }] of old.store.dump())
+    await rotated.store.at('home').put(name, value, expiresAt)
+  expect(await forward(rotated)).toMatchObject({ cache: 'kv', old_key: true })
+  expect(rotated.sink.loads[0]?.sealing_keys).toEqual(['JAGWAY_SEALING_KEY', 'OLD_SEALING_KEY'])
 })
 
 describe('no event', () => {
@@ -278,7 +344,8 @@ describe('no event', () => {
     await forward(world)
     await world.settle()
 
-    const events = world.sink.events
+    const events = [...world.sink.loads, ...world.sink.events]
+    expect(faultsOfEvents(events)).toEqual([])
     expect(events.length).toBeGreaterThan(50)
     expect(new Set(events.map(({ code }) => code)).size).toBeGreaterThan(15)
     // The scopes a client asked for are what an auditor wants to see; they are the one thing of a caller in here.

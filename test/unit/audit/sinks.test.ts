@@ -52,7 +52,11 @@ describe('where a record is required', () => {
     }
     expect((await forwarded(world)).status).toBe(200)
     expect(before).toEqual([1])
-    expect(accepted[0]).toMatchObject({ event: 'token.release', outcome: 'allow', http: { method: 'GET' } })
+    expect(accepted[0]).toMatchObject({
+      event: 'token.release',
+      outcome: 'allow',
+      http: { method: 'GET', route: '/r/tasks/*' },
+    })
     expect(accepted[0]?.http).not.toHaveProperty('status')
     expect(written.at(-1)).toMatchObject({ event: 'request.forward', http: { method: 'GET', status: 200 } })
     expect(written.at(-1)?.id).toBe(accepted[0]?.id)
@@ -143,8 +147,9 @@ function eventOf(id: string): AuditEvent {
     time: '2027-01-15T08:00:00.000Z',
     event: 'request.forward',
     outcome: 'allow',
+    config: '0123456789ab',
     trace_id: '0'.repeat(32),
-    http: { method: 'GET', status: 200 },
+    http: { method: 'GET', route: '/r/tasks/*', status: 200 },
     ms: { total: 1 },
   }
 }

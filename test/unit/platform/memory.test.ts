@@ -43,20 +43,23 @@ describe('createCollectingBackground()', () => {
 })
 
 describe('createRecordingSink()', () => {
-  test('keeps events in order', () => {
+  test('keeps events in order, and apart that an isolate has started', () => {
     const sink = createRecordingSink()
     const event = {
       v: 1,
       time: '2026-11-22T08:00:00Z',
       event: 'token.issue',
       outcome: 'allow',
+      config: '0123456789ab',
       trace_id: 't',
-      http: { method: 'POST', status: 200 },
+      http: { method: 'POST', route: '/token', status: 200 },
       ms: { total: 3 },
     } as const
+    sink.write({ ...event, id: '0', event: 'config.load' })
     sink.write({ ...event, id: '1' })
     sink.write({ ...event, id: '2' })
     expect(sink.events.map(({ id }) => id)).toEqual(['1', '2'])
+    expect(sink.loads.map(({ id }) => id)).toEqual(['0'])
   })
 })
 

@@ -230,6 +230,9 @@ export function hang(seen: Seen): Promise<Response> {
   })
 }
 
+/** What the events of a world carry. */
+export const CONFIG_HASH = '0123456789ab'
+
 const STORE_TIMEOUT_MS = 50
 
 /** As the real ground does it: a store that does not answer is a store that fails. */
@@ -307,7 +310,8 @@ export function createWorld(options: WorldOptions = {}): World {
       config.cache.maxTtlSeconds,
     )
     const limits = createLimits(config, limiter)
-    const recorder = createRecorder(options.sinks ?? [sink], clock, options.recordRequired ?? false)
+    const audit = { ...config.audit, required: options.recordRequired ?? false }
+    const recorder = createRecorder(options.sinks ?? [sink], clock, { ...config, audit }, CONFIG_HASH)
     const doors = { recorder, identity, limits, policy, revocations, credentials, clock }
     const gateway = createGateway({
       ...doors,
