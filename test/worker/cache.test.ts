@@ -178,7 +178,7 @@ describe('the store', () => {
       world.tasks.issuer,
       world.tasks.resource,
       'at-tasks-',
-      'eyJ',
+      'eyJhbGciOi',
       'Bearer',
       'people',
       'jagway-at',
