@@ -1,26 +1,41 @@
 // `npm run catalogue`: runs the bad-input catalogue of ../shared against the built Worker in workerd.
 //
 //   --only REGEX         cases whose id or title matches
-//   --slow               those too that wait for a deadline
+//   --quick              without those that wait for a deadline, and without the random ones
 //   --fuzz SEED COUNT    so many random cases made from a seed, instead of the catalogue
+//                        (without it: the catalogue, and then 2,000 of a seed that is printed)
 //   --report FILE        every verdict, as JSON
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import * as v from 'valibot'
-import { launchGateway, type LaunchOptions } from '../../src/cli/launch.ts'
+import { randomInt } from 'node:crypto'
+import { launchGateway, type LaunchOptions, type RunningGateway } from '../../src/cli/launch.ts'
 import { launchDisturbed, type DisturbedGateway } from '../support/disturbed.ts'
-import { loadCatalogue, type Adapter, type Case, type Catalogue, type Verdict } from './runner.ts'
+import { REVOKE_PATH, startFront } from './front.ts'
+import { loadCatalogue, type Adapter, type Case, type Catalogue, type Verdict, type World } from './runner.ts'
 
 const PORT = 28_787
 const BASE = `http://127.0.0.1:${PORT}`
 const CONFIG = readFileSync(new URL('../fixtures/catalogue.jsonc', import.meta.url), 'utf8')
 
+const FUZZ_CASES = 2_000
+
 /** Where this build has its surfaces, and which of the catalogue's features it has. */
-const PROFILE = {
-  base: BASE,
-  proxy: { path: '/proxy/{resource}{path}' },
-  broker: { token: '/token', issuer: BASE },
-  features: ['proxy', 'broker', 'jti', 'dpop'],
+function profileOf(found: Catalogue, world: World) {
+  return {
+    base: BASE,
+    proxy: { path: '/proxy/{resource}{path}' },
+    broker: { token: '/token', issuer: BASE },
+    admin: {
+      base: '/admin/api',
+      // Anew each time: the catalogue takes longer than a token lives.
+      get header() {
+        return ['Authorization', `Bearer ${found.mint({ user: 'root', c: { groups: ['admins'] } }, world)}`]
+      },
+      revoke: { method: 'POST', path: REVOKE_PATH },
+    },
+    features: ['proxy', 'broker', 'jti', 'dpop', 'admin', 'revoke'],
+  }
 }
 
 const overridesSchema = v.array(
@@ -35,7 +50,7 @@ const overridesSchema = v.array(
 const { values, positionals } = parseArgs({
   options: {
     only: { type: 'string' },
-    slow: { type: 'boolean', default: false },
+    quick: { type: 'boolean', default: false },
     fuzz: { type: 'string' },
     report: { type: 'string' },
   },
@@ -52,10 +67,24 @@ if (catalogue === undefined) {
 }
 
 async function run(found: Catalogue): Promise<number> {
+  const world = await found.startWorld()
+  try {
+    return await runIn(world, found)
+  } finally {
+    world.close()
+  }
+}
+
+async function runIn(world: World, found: Catalogue): Promise<number> {
   const cases = chooseCases(found)
   const needsStore = ({ needs }: Case) => needs?.some((need) => need === 'kv' || need === 'kvfault') === true
   const [withStore, plain] = [cases.filter(needsStore), cases.filter((entry) => !needsStore(entry))]
-  const results = [...(await runPlain(found, plain)), ...(await runWithStore(found, withStore))]
+  const results = [...(await runPlain(found, world, plain)), ...(await runWithStore(found, world, withStore))]
+  if (values.fuzz === undefined && ONLY === undefined && !values.quick) {
+    const seed = randomInt(2 ** 32 - 1)
+    console.log(`fuzz: ${FUZZ_CASES} cases of the seed ${seed}; again by --fuzz ${seed} ${FUZZ_CASES}`)
+    results.push(...(await runPlain(found, world, found.fuzz(seed, FUZZ_CASES).map(onFreshCircuits), 'OUTPUT-3')))
+  }
   if (values.report !== undefined) writeFileSync(values.report, JSON.stringify(results, null, 1))
   const skipped = results.filter((result) => result.skipped !== undefined)
   const failed = results.filter((result) => result.skipped === undefined && result.v.length > 0)
@@ -67,7 +96,7 @@ async function run(found: Catalogue): Promise<number> {
 }
 
 function chooseCases({ cases, fuzz }: Catalogue): readonly Case[] {
-  if (values.fuzz !== undefined) return fuzz(Number(values.fuzz), Number(positionals[0] ?? 500))
+  if (values.fuzz !== undefined) return fuzz(Number(values.fuzz), Number(positionals[0] ?? 500)).map(onFreshCircuits)
   const overrides = v.parse(
     overridesSchema,
     JSON.parse(readFileSync(new URL('overrides.json', import.meta.url), 'utf8')),
@@ -110,36 +139,32 @@ function secretsOf({ canaries }: Catalogue): Record<string, string> {
   }
 }
 
-async function runPlain(found: Catalogue, cases: readonly Case[]): Promise<readonly Verdict[]> {
+async function runPlain(
+  found: Catalogue,
+  world: World,
+  cases: readonly Case[],
+  verdict = 'OUTPUT-1',
+): Promise<readonly Verdict[]> {
   if (!cases.some(isChosen)) return []
   const output = watchOutput(found)
   const gateway = await launchGateway(launchOptions(found, output.see))
-  try {
-    const results = await runCases(found, cases, { cold: () => gateway.reload() })
-    return [...results, output.verdict('OUTPUT-1')]
-  } finally {
-    await gateway.close()
-  }
+  const results = await runBehind(found, world, gateway, cases, { cold: () => gateway.reload() })
+  return [...results, output.verdict(verdict)]
 }
 
 /** On a gateway of its own, because these change every entry there is. */
-async function runWithStore(found: Catalogue, cases: readonly Case[]): Promise<readonly Verdict[]> {
+async function runWithStore(found: Catalogue, world: World, cases: readonly Case[]): Promise<readonly Verdict[]> {
   if (!cases.some(isChosen)) return []
   const output = watchOutput(found)
   const gateway = await launchDisturbed(launchOptions(found, output.see))
-  try {
-    const results = await runCases(found, cases, storeAdapter(gateway))
-    return [...results, output.verdict('OUTPUT-2')]
-  } finally {
-    await gateway.close()
-  }
+  const results = await runBehind(found, world, gateway, cases, storeAdapter(gateway))
+  return [...results, output.verdict('OUTPUT-2')]
 }
 
 function launchOptions(found: Catalogue, see: (line: string) => void): LaunchOptions {
   return {
     config: { fileName: 'catalogue.jsonc', text: CONFIG },
     secrets: secretsOf(found),
-    port: PORT,
     onLog: ({ message }) => see(message),
   }
 }
@@ -167,16 +192,31 @@ function storeAdapter(gateway: DisturbedGateway): Adapter {
   }
 }
 
-async function runCases(found: Catalogue, cases: readonly Case[], adapter: Adapter): Promise<readonly Verdict[]> {
-  const { results } = await found.runCases({
-    profile: PROFILE,
-    cases,
-    adapter,
-    only: ONLY,
-    slow: values.slow,
-    log: (line) => console.log(line),
-  })
-  return results
+/** Ends the gateway. */
+async function runBehind(
+  found: Catalogue,
+  world: World,
+  gateway: RunningGateway,
+  cases: readonly Case[],
+  adapter: Adapter,
+): Promise<readonly Verdict[]> {
+  const idps = Object.fromEntries(Object.entries(world.idps).map(([name, { issuer }]) => [issuer, name]))
+  const front = await startFront(PORT, gateway.url, idps)
+  try {
+    const { results } = await found.runCases({
+      profile: profileOf(found, world),
+      world,
+      cases,
+      adapter,
+      only: ONLY,
+      slow: !values.quick,
+      log: (line) => console.log(line),
+    })
+    return results
+  } finally {
+    await front.close()
+    await gateway.close()
+  }
 }
 
 function isChosen({ id, title }: Case): boolean {

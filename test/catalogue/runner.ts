@@ -33,8 +33,15 @@ export type Adapter = {
   }
 }
 
+/** The identity providers, authorization servers and APIs of the catalogue, running. */
+export type World = {
+  readonly idps: Readonly<Record<string, { readonly issuer: string }>>
+  readonly close: () => void
+}
+
 type RunOptions = {
   readonly profile: Readonly<Record<string, unknown>>
+  readonly world: World
   readonly cases: readonly Case[]
   readonly adapter: Adapter
   readonly only?: RegExp | undefined
@@ -48,14 +55,29 @@ export type Catalogue = {
   readonly canaries: Readonly<Record<string, string>>
   readonly runCases: (options: RunOptions) => Promise<{ readonly results: readonly Verdict[] }>
   readonly fuzz: (seed: number, count: number) => readonly Case[]
+  readonly startWorld: () => Promise<World>
+  /** A token of the world's first identity provider. */
+  readonly mint: (
+    token: { readonly user: string; readonly c: Readonly<Record<string, unknown>> },
+    world: World,
+  ) => string
 }
 
 /** Undefined: the folder is not here. */
 export async function loadCatalogue(): Promise<Catalogue | undefined> {
   if (!existsSync(FOLDER)) return undefined
-  const [run, world, fuzz] = await Promise.all([load('run.mjs'), load('lib/world.mjs'), load('fuzz.mjs')])
+  const [run, world, mint, fuzz] = await Promise.all(
+    ['run.mjs', 'lib/world.mjs', 'lib/mint.mjs', 'fuzz.mjs'].map((file) => load(file)),
+  )
   const { cases } = JSON.parse(readFileSync(`${FOLDER}cases.json`, 'utf8'))
-  return { cases, canaries: world.CANARY, runCases: run.runCases, fuzz: fuzz.build }
+  return {
+    cases,
+    canaries: world.CANARY,
+    runCases: run.runCases,
+    fuzz: fuzz.build,
+    startWorld: world.startWorld,
+    mint: mint.mint,
+  }
 }
 
 // Written in JavaScript and without declarations, so all of it is `any`; Catalogue says what it is taken for.
