@@ -214,3 +214,28 @@ export interface AuditSink {
   /** How many events of this isolate will never arrive. */
   lost?(): number
 }
+
+/**
+ * A queue of the platform. What it has taken is kept until a consumer has it: for days, and handed over at least once. At
+ * most 100 messages and 256 KB in one call, 128 KB in one message. May throw.
+ */
+export interface EventQueue {
+  send(lines: readonly string[]): Promise<void>
+}
+
+/** One message in the hands of a consumer. Where it is neither acknowledged nor given back, it is handed over again. */
+export interface QueuedMessage {
+  readonly id: string
+  /** When the queue took it. */
+  readonly timestamp: Date
+  readonly body: unknown
+  /** How often it was handed over, this time included. */
+  readonly attempts: number
+  ack(): void
+  retry(options: { readonly delaySeconds: number }): void
+}
+
+/** A store of objects that are written once: of two under one name the first stays. May throw. */
+export interface Bucket {
+  put(name: string, text: string): Promise<void>
+}

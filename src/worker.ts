@@ -4,8 +4,8 @@ import { env } from 'cloudflare:workers'
 import configText from '../jagway.jsonc'
 import { createAdmin } from './admin/admin.ts'
 import { createApp } from './app.ts'
-import { createHttpSink, createRecorder, hashConfig } from './audit/audit.ts'
-import { ConfigError, parseConfig } from './config/config.ts'
+import { createArchive, createHttpSink, createQueueSink, createRecorder, hashConfig } from './audit/audit.ts'
+import { ConfigError, parseConfig, type AuditSinkConfig } from './config/config.ts'
 import {
   createCredentials,
   createCutter,
@@ -19,8 +19,10 @@ import { createLimits } from './limits/limits.ts'
 import { createDiscovery } from './oauth/metadata.ts'
 import {
   createBackground,
+  createBucket,
   createCertificates,
   createConsoleSink,
+  createEventQueue,
   createFetch,
   createLocalFlight,
   createRateLimiter,
@@ -35,12 +37,14 @@ import {
   missingLimiters,
   missingCertificates,
   missingSecrets,
+  missingTrail,
   sleep,
   systemClock,
   weakSealingKeys,
   type Env,
 } from './platform/cloudflare.ts'
 import { createPolicy } from './policy/policy.ts'
+import type { AuditSink } from './ports.ts'
 import { createRevocations } from './revocation/revocation.ts'
 import { createClientEndpoints } from './token/token.ts'
 
@@ -61,6 +65,10 @@ if (uncounted.length > 0)
 const uncertified = missingCertificates(env, config.certificateNames)
 if (uncertified.length > 0)
   throw new Error(`client certificates that jagway.jsonc names are not bound: ${uncertified.join(', ')}`)
+const { queue } = config.audit
+const untrailed = queue === undefined ? [] : missingTrail(env, queue)
+if (untrailed.length > 0)
+  throw new Error(`queues or buckets that jagway.jsonc names are not bound in wrangler.toml: ${untrailed.join(', ')}`)
 const weak = weakSealingKeys(env, config.cache.sealingKeys)
 if (weak.length > 0) throw new Error(`sealing keys that are too short, 32 random bytes are meant: ${weak.join(', ')}`)
 
@@ -97,10 +105,18 @@ const cutter = createCutter(config, { flight, store, fetch, secrets, certificate
 const issued = createIssuedTokens(config, { registry, log, cutter, revocations }, ring)
 
 const limits = createLimits(config, createRateLimiter(env))
-const sinks = config.audit.sinks.map((sink) =>
-  sink.kind === 'console' ? createConsoleSink() : createHttpSink(sink, { fetch, background, clock, secrets, sleep }),
-)
-const recorder = createRecorder(sinks, clock, config, await hashConfig(configText))
+const recorderPorts = { fetch, background, clock, secrets, sleep }
+const toSink = (sink: AuditSinkConfig): AuditSink => {
+  switch (sink.kind) {
+    case 'console':
+      return createConsoleSink()
+    case 'http':
+      return createHttpSink(sink, recorderPorts)
+    case 'queue':
+      return createQueueSink(createEventQueue(env, sink.binding), recorderPorts)
+  }
+}
+const recorder = createRecorder(config.audit.sinks.map(toSink), clock, config, await hashConfig(configText))
 
 const doors = { recorder, identity, limits, policy, revocations, credentials, clock }
 const app = createApp({
@@ -113,6 +129,8 @@ const app = createApp({
   recorder,
 })
 
+const archive = queue?.bucket === undefined ? undefined : createArchive(createBucket(env, queue.bucket))
+
 /** One object per token: see `platform/flight.ts`. */
 export class Flight extends flightClass(() => work) {}
 
@@ -122,5 +140,11 @@ export default {
     // A caller that hangs up ends its request, but not what the request has begun, nor the record of it.
     ctx.waitUntil(answer)
     return answer
+  },
+  queue({ messages, queue: name }) {
+    // Not taken off the queue: a loss that nobody would notice.
+    if (archive === undefined)
+      throw new Error(`messages of ${name} have come, and audit.queue names no bucket for them`)
+    return archive(messages)
   },
 } satisfies ExportedHandler<Env>

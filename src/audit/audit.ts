@@ -10,7 +10,9 @@ import type { Refusal } from '../refusal.ts'
 import { toEvent, toLoadEvent, type Ending, type Facts, type Setting } from './event.ts'
 
 export type { Facts } from './event.ts'
+export { createArchive } from './archive.ts'
 export { createHttpSink } from './http-sink.ts'
+export { createQueueSink } from './queue-sink.ts'
 
 export interface Recorder {
   /** Writes the event of a decision that is over. */

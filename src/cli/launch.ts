@@ -6,7 +6,7 @@ import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { getCACertificates } from 'node:tls'
 import type { Json, Miniflare, MiniflareOptions } from 'miniflare'
-import { parseConfig, renderProblems, type Config } from '../config/config.ts'
+import { parseConfig, renderProblems, type AuditQueue, type Config } from '../config/config.ts'
 import { workerBundle } from './bundle.ts'
 
 export type ConfigSource = {
@@ -40,6 +40,8 @@ export type LaunchOptions = {
 
 /** What Miniflare hands out for the `TOKENS` binding. */
 export type TokenNamespace = Awaited<ReturnType<Miniflare['getKVNamespace']>>
+/** And for the bucket of audit events. */
+export type EventBucket = Awaited<ReturnType<Miniflare['getR2Bucket']>>
 
 export type RunningGateway = {
   /** The origin of the first instance, without a slash at its end. */
@@ -47,6 +49,7 @@ export type RunningGateway = {
   /** The origins of all instances, the first one included. */
   readonly urls: readonly string[]
   readonly tokens: () => Promise<TokenNamespace>
+  readonly archive: (binding: string) => Promise<EventBucket>
   /** Starts fresh isolates on the same ports; the token cache stays. A refused configuration leaves the old one running. */
   readonly reload: (changes?: Partial<Pick<LaunchOptions, 'config' | 'secrets'>>) => Promise<void>
   readonly close: () => Promise<void>
@@ -92,7 +95,7 @@ export async function launchGateway(options: LaunchOptions): Promise<RunningGate
     const text = typeof config.text === 'string' ? config.text : config.text(url)
     const bindings: Record<string, Json> = { [SEALING_KEY]: sealing, ...secrets }
     const certificates = options.certificates ?? {}
-    const { rateLimits } = checkConfiguration(text, config.fileName, bindings, certificates)
+    const { rateLimits, audit } = checkConfiguration(text, config.fileName, bindings, certificates)
     const modules: { type: 'ESModule' | 'Text'; path: string; contents: string }[] = [
       { type: 'ESModule', path: 'worker.mjs', contents: await workerBundle() },
       { type: 'Text', path: 'jagway.jsonc', contents: text },
@@ -129,6 +132,7 @@ export async function launchGateway(options: LaunchOptions): Promise<RunningGate
             { namespace_id: binding, simple: { limit, period: periodSeconds } },
           ]),
         ),
+        ...auditTrail(audit.queue, index === 0),
         durableObjects: Object.fromEntries(
           Object.entries(OBJECTS).map(([binding, className]) => [
             binding,
@@ -154,6 +158,7 @@ export async function launchGateway(options: LaunchOptions): Promise<RunningGate
     url,
     urls,
     tokens: () => runtime.getKVNamespace('TOKENS', FIRST),
+    archive: (binding) => runtime.getR2Bucket(binding, FIRST),
     reload: async (changes = {}) => {
       const next = { config: changes.config ?? current.config, secrets: changes.secrets ?? current.secrets ?? {} }
       const nextOptions = await runtimeOptions(next)
@@ -194,6 +199,21 @@ function checkConfiguration(
     throw new LaunchError('configuration', `${message}; jagway serve takes them by --certificates`)
   }
   return parsed.value
+}
+
+const AUDIT_TRAIL = 'jagway-audit'
+
+/** The queue of audit events and the bucket behind it, by the names the configuration gives them. One instance is the consumer. */
+function auditTrail(queue: AuditQueue | undefined, isConsumer: boolean) {
+  if (queue === undefined) return {}
+  const { binding, bucket } = queue
+  return {
+    queueProducers: { [binding]: AUDIT_TRAIL },
+    ...(bucket === undefined ? {} : { r2Buckets: { [bucket]: AUDIT_TRAIL } }),
+    ...(bucket === undefined || !isConsumer
+      ? {}
+      : { queueConsumers: { [AUDIT_TRAIL]: { maxBatchSize: 100, maxBatchTimeout: 1, maxRetries: 100 } } }),
+  }
 }
 
 /** What stands in for a binding of `mtls_certificates`, which exists in the cloud alone: the same, made by workerd itself. */

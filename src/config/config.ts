@@ -16,7 +16,7 @@ import { renderProblems } from './frame.ts'
 import { linkAdmin } from './link-admin.ts'
 import { linkLimits } from './link-limits.ts'
 import { claimsAskedFor, linkRules } from './link-rules.ts'
-import { linkSinks, type AuditSinkConfig } from './link-audit.ts'
+import { linkSinks, type AuditQueue, type AuditSinkConfig } from './link-audit.ts'
 import { keysOfAuth, ownRegistrations, secretsOfAuth, type OwnKeyName } from './link-auth.ts'
 import { linkDocuments, type ClientDocument } from './link-documents.ts'
 import { linkTests, type PolicyTest } from './link-tests.ts'
@@ -28,6 +28,7 @@ import { locate, place, readSource } from './source.ts'
 import { isLoopbackHttp } from './urls.ts'
 
 export { renderProblems } from './frame.ts'
+export type { AuditQueue, AuditSinkConfig } from './link-audit.ts'
 export type { OwnKeyName } from './link-auth.ts'
 export type { ClientDocument } from './link-documents.ts'
 export type { PolicyTest } from './link-tests.ts'
@@ -74,6 +75,8 @@ export interface Config {
   readonly errors: { readonly detail: 'full' | 'code' }
   readonly audit: {
     readonly sinks: readonly AuditSinkConfig[]
+    /** Of the sink `queue`. */
+    readonly queue: AuditQueue | undefined
     /** Whether no token leaves before its event is accepted. */
     readonly required: boolean
   }
@@ -141,8 +144,8 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
     })),
     ...rules.map(({ rate }, index) => ({ limit: rate, path: ['policy', 'rules', index, 'rate'] })),
   ]
-  const sinks = linkSinks(linker)
   const rateLimits = linkLimits(linker, limited, secretNames)
+  const sinks = linkSinks(linker, [...secretNames, ...certificates, ...rateLimits.keys()])
   const placed = [...problems, ...all.map((finding) => place(source, finding))]
   if (placed.length > 0) return err(inOrder(placed))
   const { cache, revocation, quota, cors, errors, audit } = settings
@@ -162,7 +165,7 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
     admin,
     cors: cors && { origins: new Set(cors.origins) },
     errors,
-    audit: { sinks, required: audit.required },
+    audit: { sinks, queue: sinks.find((sink) => sink.kind === 'queue'), required: audit.required },
     rateLimits,
     clientDocuments,
     ownKeys: [...new Map(ownAuths.flatMap(keysOfAuth).map((own) => [`${own.name} ${own.alg}`, own])).values()],

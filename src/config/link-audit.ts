@@ -1,37 +1,79 @@
 // Where events go, linked.
 import type { SecretName } from '../model.ts'
 import { checkReach, type Linker } from './linker.ts'
+import { quote } from './problem.ts'
 
 export type AuditSinkConfig =
-  { readonly kind: 'console' } | { readonly kind: 'http'; readonly url: string; readonly key: SecretName }
+  | { readonly kind: 'console' }
+  | { readonly kind: 'http'; readonly url: string; readonly key: SecretName }
+  | ({ readonly kind: 'queue' } & AuditQueue)
 
-export function linkSinks(linker: Linker): readonly AuditSinkConfig[] {
-  const { sinks, http, required } = linker.draft.settings.audit
+/** By the names of their bindings. */
+export interface AuditQueue {
+  readonly binding: string
+  /** Where this Worker writes what it takes off the queue; undefined: somebody else takes it. */
+  readonly bucket: string | undefined
+}
+
+/** What each sink with settings of its own needs, in words. */
+const NEEDS = {
+  http: ['address', 'add "http": { "url": "https://...", "key": { "secret": "NAME" } }'],
+  queue: ['queue', 'add "queue": { "binding": "AUDIT_QUEUE" }'],
+} as const
+
+/** `taken`: what other bindings of the Worker are called. */
+export function linkSinks(linker: Linker, taken: readonly string[]): readonly AuditSinkConfig[] {
+  const { sinks, http, queue, required } = linker.draft.settings.audit
   checkReach(linker, http?.url, ['audit', 'http', 'url'])
-  const wanted = sinks.includes('http')
-  if (wanted && http === undefined) {
-    const message = 'the sink "http" has no address'
-    const help = 'add "http": { "url": "https://...", "key": { "secret": "NAME" } }'
-    linker.report({ code: 'CFG103', path: ['audit', 'sinks'], message, help, restsOn: [['audit', 'http']] })
+  checkNeed(linker, 'http')
+  checkNeed(linker, 'queue')
+  const names = [
+    ['binding', queue?.binding],
+    ['bucket', queue?.bucket],
+  ] as const
+  for (const [key, name] of names) {
+    const isTaken = name !== undefined && (taken.includes(name) || (key === 'bucket' && name === queue?.binding))
+    if (!isTaken) continue
+    const message = `${quote(name)} is the name of another binding in this file`
+    const help = 'a binding of the Worker is one or the other'
+    linker.report({ code: 'CFG112', path: ['audit', 'queue', key], message, help })
   }
-  if (!wanted && http !== undefined) {
-    const message = 'an address for a sink that is not used'
-    linker.report({
-      code: 'CFG112',
-      path: ['audit', 'http'],
-      at: 'key',
-      message,
-      help: 'add "http" to "sinks"',
-      restsOn: [['audit', 'sinks']],
-    })
-  }
-  if (required && !wanted) {
+  if (required && !sinks.includes('http') && !sinks.includes('queue')) {
     const message = 'no sink here can say that it has an event for good'
-    const help = 'the console promises nothing; add the sink "http", or leave "required" out'
+    const help = 'the console promises nothing; add the sink "http" or "queue", or leave "required" out'
     linker.report({ code: 'CFG112', path: ['audit', 'required'], message, help, restsOn: [['audit', 'sinks']] })
   }
   return sinks.flatMap((kind): AuditSinkConfig[] => {
-    if (kind === 'console') return [{ kind }]
-    return http === undefined ? [] : [{ kind, ...http }]
+    switch (kind) {
+      case 'console':
+        return [{ kind }]
+      case 'http':
+        return http === undefined ? [] : [{ kind, ...http }]
+      case 'queue':
+        return queue === undefined ? [] : [{ kind, binding: queue.binding, bucket: queue.bucket }]
+    }
   })
+}
+
+/** A sink without its settings, or settings without their sink. */
+function checkNeed({ draft, report }: Linker, kind: keyof typeof NEEDS): void {
+  const { sinks, [kind]: settings } = draft.settings.audit
+  const isWanted = sinks.includes(kind)
+  const [what, help] = NEEDS[kind]
+  if (isWanted && settings === undefined) {
+    const message = `the sink "${kind}" has no ${what}`
+    report({ code: 'CFG103', path: ['audit', 'sinks'], message, help, restsOn: [['audit', kind]] })
+  }
+  if (!isWanted && settings !== undefined) {
+    const message = `the ${what} of a sink that is not used`
+    const path = ['audit', kind]
+    report({
+      code: 'CFG112',
+      path,
+      at: 'key',
+      message,
+      help: `add "${kind}" to "sinks"`,
+      restsOn: [['audit', 'sinks']],
+    })
+  }
 }

@@ -254,14 +254,17 @@ function isSecretName(written: string): written is SecretName {
 
 const PERIODS = { '10s': 10, '60s': 60 } as const
 
+/** A binding of the Worker that has no name of its own (wrangler.toml). */
+export const bindingName = v.pipe(
+  v.string(STRING_EXPECTED),
+  v.regex(SECRET_NAME, say('CFG105', 'the name of a binding is expected here: A-Z, 0-9 and _ only, at most 64')),
+  v.check((written) => !TAKEN.has(written), say('CFG105', 'this is the name of another binding of the Worker')),
+)
+
 /** A counter of the platform, by the name of its binding. It knows no other periods. */
 export const rateLimit = v.pipe(
   object({
-    binding: v.pipe(
-      v.string(STRING_EXPECTED),
-      v.regex(SECRET_NAME, say('CFG105', 'the name of a binding is expected here: A-Z, 0-9 and _ only, at most 64')),
-      v.check((written) => !TAKEN.has(written), say('CFG105', 'this is the name of another binding of the Worker')),
-    ),
+    binding: bindingName,
     limit: v.pipe(
       v.number(say('CFG104', 'a number is expected here')),
       v.integer(say('CFG104', 'a whole number is expected here')),
@@ -274,14 +277,7 @@ export const rateLimit = v.pipe(
 
 /** A binding of the Worker that holds a client certificate (`mtls_certificates` in wrangler.toml), by its name. */
 export const certificate = v.pipe(
-  object({
-    binding: v.pipe(
-      v.string(STRING_EXPECTED),
-      v.regex(SECRET_NAME, say('CFG105', 'the name of a binding is A-Z, 0-9 and _ only, at most 64')),
-      v.check((written) => !TAKEN.has(written), say('CFG105', 'this is the name of another binding of the Worker')),
-      v.guard(isCertificateName),
-    ),
-  }),
+  object({ binding: v.pipe(bindingName, v.guard(isCertificateName)) }),
   v.transform((reference) => reference.binding),
 )
 

@@ -8,6 +8,7 @@ import {
   algorithm,
   anyByText,
   badChoice,
+  bindingName,
   certificate,
   byText,
   claimValue,
@@ -301,9 +302,11 @@ const adminSchema = object({
 const corsSchema = object({ origins: someOf(address(pageOriginFault)) })
 
 const auditSchema = object({
-  sinks: v.optional(someOf(oneOf(['console', 'http'])), ['console']),
+  sinks: v.optional(someOf(oneOf(['console', 'http', 'queue'])), ['console']),
   /** Where the sink "http" sends its batches, and the key it signs them with. */
   http: v.exactOptional(object({ url: address(endpointFault), key: secret })),
+  /** The queue of the sink "queue", and the bucket that this Worker writes to as its consumer. */
+  queue: v.exactOptional(object({ binding: bindingName, bucket: v.exactOptional(bindingName) })),
   /** Whether no token leaves before its event is accepted. */
   required: v.optional(flag, false),
 })

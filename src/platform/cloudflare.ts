@@ -26,6 +26,7 @@ import { toPage } from './registry-rules.ts'
 import { toConnection, toRevocation, toTokenRecord, toUse } from './rows.ts'
 import { systemClock } from './system-clock.ts'
 
+export { createBucket, createEventQueue, missingTrail } from './audit-trail.ts'
 export type { Env } from './env.ts'
 export { flightClass } from './flight.ts'
 export { Ledger } from './ledger.ts'

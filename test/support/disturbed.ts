@@ -8,7 +8,7 @@ import type { LaunchOptions, RunningGateway } from '../../src/cli/launch.ts'
 export type Fault = {
   /**
    * `get`, `put`, `delete` of the token store, `*` for all three; the objects `flight`, `replay`, `revocations`, `ledger`, and
-   * `objects` for all four; `audit`, the console; `sign` of WebCrypto.
+   * `objects` for all four; `audit`, the console; `queue`, `bucket` of audit events; `sign` of WebCrypto.
    */
   readonly on: string
   readonly throw?: string
@@ -18,6 +18,8 @@ export type Fault = {
   readonly value?: null
   readonly delay?: number
   readonly hang?: boolean
+  /** What is thrown, is thrown when the work is done already. */
+  readonly late?: boolean
   /** What was read before, whatever was written since. */
   readonly stale?: boolean
 }
@@ -44,6 +46,7 @@ async function disturbed(on, work) {
   if (fault === null || (fault.on !== on && !GROUPS[fault.on]?.includes(on))) return work()
   if (fault.delay !== undefined) await wait(fault.delay)
   if (fault.hang) await wait(60_000)
+  if (fault.late) await work()
   if (fault.throw !== undefined) throw Object.assign(new Error(fault.throw), fault.remote ? { remote: true } : {})
   return 'value' in fault ? fault.value : work(fault)
 }
@@ -69,6 +72,12 @@ for (const [binding, on] of [['FLIGHTS', 'flight'], ['REPLAYS', 'replay'], ['REV
   const calls = (name) => ({ get: (_, method) => (...args) => disturbed(on, () => objects.getByName(name)[method](...args)) })
   replace(env, binding, { getByName: (name) => new Proxy({}, calls(name)) })
 }
+const { AUDIT_QUEUE: queue, AUDIT_BUCKET: bucket } = env
+replace(env, 'AUDIT_QUEUE', { sendBatch: (messages) => disturbed('queue', () => queue.sendBatch(messages)) })
+replace(env, 'AUDIT_BUCKET', {
+  createMultipartUpload: () => undefined,
+  put: (...args) => disturbed('bucket', () => bucket.put(...args)),
+})
 const log = console.log
 // Writing is not asked for by anything that could wait: the fault is the one that the request met before.
 replace(console, 'log', (...args) => {
@@ -111,6 +120,9 @@ export async function launchDisturbed({ config, secrets, port = 0, onLog }: Laun
           ],
           bindings: { ...current },
           kvNamespaces: { TOKENS: 'tokens' },
+          queueProducers: { AUDIT_QUEUE: 'audit' },
+          queueConsumers: { audit: { maxBatchSize: 100, maxBatchTimeout: 1, maxRetries: 100 } },
+          r2Buckets: { AUDIT_BUCKET: 'audit' },
           serviceBindings: {
             FAULTS: (request) => {
               const on = new URL(request.url).pathname.slice(1)
@@ -129,11 +141,15 @@ export async function launchDisturbed({ config, secrets, port = 0, onLog }: Laun
       ],
     })
   const runtime = new Miniflare(settings())
-  await runtime.ready
+  await runtime.ready.catch(async (error: unknown) => {
+    await runtime.dispose()
+    throw error
+  })
   return {
     url,
     urls: [url],
     tokens: () => runtime.getKVNamespace('TOKENS', 'gateway'),
+    archive: (binding) => runtime.getR2Bucket(binding, 'gateway'),
     reload: async (changes = {}) => {
       if (changes.secrets !== undefined) current = changes.secrets
       await runtime.setOptions(settings())

@@ -111,7 +111,7 @@ async function launchBehindCaller(options: LaunchOptions): Promise<RunningGatewa
   )
   await runtime.ready
   const notHere = (): Promise<never> => Promise.reject(new Error('not in this arrangement'))
-  return { url, urls: [url], tokens: notHere, reload: notHere, close: () => runtime.dispose() }
+  return { url, urls: [url], tokens: notHere, archive: notHere, reload: notHere, close: () => runtime.dispose() }
 }
 
 async function freePort(): Promise<number> {

@@ -1,6 +1,6 @@
 // How the Worker would be deployed: what it needs of wrangler's file, by the bindings it was tested with.
 
-import type { ConfigPath } from '../../config/config.ts'
+import type { AuditQueue, ConfigPath } from '../../config/config.ts'
 import { isObject, type JsonObject } from '../../lib/strict-json.ts'
 import type { RateLimit } from '../../model.ts'
 import { COMPATIBILITY_DATE, OBJECTS } from '../launch.ts'
@@ -54,15 +54,23 @@ function examineEnvironment(
   })
   const check = (name: string, says: string, findings: readonly Finding[]): Check => ({ about, name, says, findings })
   const limits = [...config.rateLimits.values()]
+  const { queue } = config.audit
   const bindings = [
     ...judgeNamespace(settings, say),
     ...judgeObjects(settings, say),
     ...limits.flatMap((limit) => judgeLimit(settings, limit, say)),
     ...config.certificateNames.flatMap((name) => judgeCertificate(settings, name, say)),
+    ...(queue === undefined ? [] : judgeTrail(settings, queue, say)),
   ]
   const secrets = judgeSecrets(settings, config.secretNames, say)
   const rest = judgeSettings(settings, say)
-  const all = [NAMESPACE, ...Object.keys(OBJECTS), ...limits.map(({ binding }) => binding), ...config.certificateNames]
+  const all = [
+    NAMESPACE,
+    ...Object.keys(OBJECTS),
+    ...limits.map(({ binding }) => binding),
+    ...config.certificateNames,
+    ...(queue === undefined ? [] : [queue.binding, ...(queue.bucket === undefined ? [] : [queue.bucket])]),
+  ]
   return [
     check('bindings', bindings.length === 0 ? all.join(', ') : 'not complete', bindings),
     check(
@@ -144,6 +152,39 @@ function judgeCertificate(settings: JsonObject, name: string, say: Say): Finding
   return [
     say('DOC116', ['mtls_certificates'], `no client certificate is bound as ${name}: the Worker does not start`, help),
   ]
+}
+
+/** The queue of audit events; and where this Worker is to store them, its bucket, and that it is the queue's consumer. */
+function judgeTrail(settings: JsonObject, { binding, bucket }: AuditQueue, say: Say): Finding[] {
+  const section = settings['queues']
+  const queues = isObject(section) ? section : {}
+  const producer = objectsOf(queues['producers']).find((each) => each['binding'] === binding)
+  const findings: Finding[] = []
+  if (producer === undefined) {
+    const message = `no queue is bound as ${binding}: the Worker does not start`
+    const help = `add [[queues.producers]] with binding = "${binding}" and the name of the queue`
+    findings.push(say('DOC116', ['queues', 'producers'], message, help))
+  }
+  if (bucket === undefined) return findings
+  if (!objectsOf(settings['r2_buckets']).some((each) => each['binding'] === bucket)) {
+    const message = `no R2 bucket is bound as ${bucket}: the Worker does not start`
+    findings.push(say('DOC116', ['r2_buckets'], message, `add [[r2_buckets]] with binding = "${bucket}"`))
+  }
+  const name = producer?.['queue']
+  const consumers = objectsOf(queues['consumers'])
+  const index = consumers.findIndex((each) => each['queue'] === name)
+  const consumer = consumers[index]
+  if (producer !== undefined && consumer === undefined) {
+    const message = `nobody takes the events off the queue that is bound as ${binding}: they are deleted after some days`
+    const help = 'add [[queues.consumers]] with the name of the same queue, max_retries = 100 and a dead_letter_queue'
+    findings.push(say('DOC116', ['queues', 'consumers'], message, help))
+  }
+  if (consumer !== undefined && consumer['dead_letter_queue'] === undefined) {
+    const message = 'events that could not be stored in so many tries are deleted'
+    const help = 'name a dead_letter_queue, and write max_retries = 100'
+    findings.push(say('DOC209', ['queues', 'consumers', index], message, help))
+  }
+  return findings
 }
 
 /** Classes that are declared, or that some migration has made. */

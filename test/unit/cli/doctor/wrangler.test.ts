@@ -162,6 +162,27 @@ describe('the deployment', () => {
     expect((await visit(town, { text, wrangler: bound })).codes).toEqual([])
   })
 
+  it('binds the queue and the bucket of audit events, with a consumer that gives nothing up', async () => {
+    const audit = '"audit": { "sinks": ["queue"], "queue": { "binding": "EVENTS", "bucket": "STORE" } }, "policy"'
+    const text = edit(town.config, '"policy"', audit)
+    const producer = '\n[[queues.producers]]\nbinding = "EVENTS"\nqueue = "events"\n'
+    const bucket = '\n[[r2_buckets]]\nbinding = "STORE"\nbucket_name = "events"\n'
+    const consumer = '\n[[queues.consumers]]\nqueue = "events"\n'
+    const messages = async (wrangler: string): Promise<readonly string[]> => {
+      const examined = await visit(town, { text, wrangler })
+      return [...examined.findings('DOC116'), ...examined.findings('DOC209')].map(({ message }) => message)
+    }
+    expect(await messages(WRANGLER)).toEqual([
+      'no queue is bound as EVENTS: the Worker does not start',
+      'no R2 bucket is bound as STORE: the Worker does not start',
+    ])
+    expect(await messages(WRANGLER + producer + bucket)).toEqual([
+      expect.stringContaining('nobody takes the events off the queue'),
+    ])
+    expect(await messages(WRANGLER + producer + bucket + consumer)).toEqual([expect.stringContaining('are deleted')])
+    expect(await messages(`${WRANGLER}${producer}${bucket}${consumer}dead_letter_queue = "dead"\n`)).toEqual([])
+  })
+
   it('is examined for each environment, which has bindings of its own', async () => {
     const wrangler = `${WRANGLER}\n[env.staging]\nworkers_dev = true\n`
     const examined = await visit(town, { wrangler })
