@@ -55,7 +55,13 @@ export async function setGateway<Isolate extends string>(
       RAS_SECRET: randomBytes(32).toString('base64url'),
     },
     kv: { TOKENS: 'kv' },
-    objects: { FLIGHTS: 'Flight', REPLAYS: 'Replay', REVOCATIONS: 'RevocationBook', LEDGERS: 'Ledger' },
+    objects: {
+      FLIGHTS: 'Flight',
+      REPLAYS: 'Replay',
+      REVOCATIONS: 'RevocationBook',
+      LEDGERS: 'Ledger',
+      DECISIONS: 'DecisionBook',
+    },
     outbound: 'upstream',
     flags: ['global_fetch_strictly_public'],
   }

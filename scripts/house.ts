@@ -16,6 +16,7 @@ const FLOORS: readonly (readonly string[])[] = [
     'quirks.ts',
     'connection.ts',
     'audit-event.ts',
+    'decision.ts',
     'ports.ts',
     'refusal.ts',
     'refusal-catalogue.ts',

@@ -67,6 +67,9 @@ const EVENT_NAMES = [
   'connection.unblock',
   'revocation.list',
   'quota.read',
+  'decision.list',
+  'counter.read',
+  'rule.list',
   'admin.request',
 ] as const
 

@@ -245,6 +245,8 @@ export interface AdminAccess {
         readonly revoke: RightHolders
       }
     | undefined
+  /** So many of the last decisions are kept for looking at, in each place where they are kept; 0: they are counted alone. */
+  readonly decisionsKept: number
 }
 
 /** Who somebody is: the pair of issuer and subject (plus tenant) identifies; nothing else does. */

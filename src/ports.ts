@@ -4,6 +4,7 @@ import type { NumericDate } from './lib/numeric-date.ts'
 import type { Secret } from './lib/secret.ts'
 import type { AuditEvent } from './audit-event.ts'
 import type { Connection, Revocation, RevocationSelector, TokenRecord } from './connection.ts'
+import type { Decision, DecisionCount, HourOfDecisions, Losses, Outcome, RuleHits } from './decision.ts'
 import type { AuthorizationDetails, CertificateName, Issuer, SecretName } from './model.ts'
 import type { Refusal } from './refusal.ts'
 
@@ -179,6 +180,49 @@ export interface RevocationLog {
   add(revocation: Revocation, forgetAt: number | undefined, room?: number): Promise<boolean>
   /** Lifts a block; false: there is none of that id. */
   lift(id: string): Promise<boolean>
+}
+
+/** What one isolate has gathered in some seconds. */
+export interface DecisionBatch {
+  /** The newest last. */
+  readonly decisions: readonly Decision[]
+  /** So many of the last ones are kept, where these are. */
+  readonly keep: number
+  readonly hours: readonly HourOfDecisions[]
+}
+
+/** Which decisions are meant. An absent part fits all. */
+export interface DecisionFilter {
+  readonly user?: string
+  readonly client?: string
+  readonly resource?: string
+  readonly outcome?: Outcome
+  /** Older than this one, by the order of the list. */
+  readonly before?: Pick<Decision, 'time' | 'id'>
+  readonly limit: number
+}
+
+/** A page of what was counted, by hours. */
+export interface CountedHours {
+  /** Of whole hours, in their order. */
+  readonly counts: readonly (DecisionCount & { readonly hour: string })[]
+  readonly losses: Losses
+  /** The hour to go on with; undefined: that is all. */
+  readonly next: string | undefined
+}
+
+/**
+ * The last decisions, and how many there were. Kept for looking at: nothing is decided by it, what is missing is counted, and a
+ * batch whose end is not known is not sent twice. May throw.
+ */
+export interface DecisionLog {
+  add(batch: DecisionBatch): Promise<void>
+  /** The newest first. */
+  list(filter: DecisionFilter): Promise<{ readonly decisions: readonly Decision[]; readonly more: boolean }>
+  /** Hours from and to which, both included: `YYYY-MM-DDTHH`. */
+  count(from: string, to: string): Promise<CountedHours>
+  /** Of days from this one on (`YYYY-MM-DD`), each rule once; `since`: RFC 3339, when counting began, undefined: it has not. */
+  hits(from: string): Promise<{ readonly hits: readonly RuleHits[]; readonly since: string | undefined }>
 }
 
 /** Whom Cloudflare Access let through, where its policy stands before the Worker itself (`ctx.access`). */

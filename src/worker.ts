@@ -4,7 +4,14 @@ import { env } from 'cloudflare:workers'
 import configText from '../jagway.jsonc'
 import { createAdmin } from './admin/admin.ts'
 import { createApp } from './app.ts'
-import { createArchive, createHttpSink, createQueueSink, createRecorder, hashConfig } from './audit/audit.ts'
+import {
+  createArchive,
+  createDecisionSink,
+  createHttpSink,
+  createQueueSink,
+  createRecorder,
+  hashConfig,
+} from './audit/audit.ts'
 import { ConfigError, parseConfig, type AuditSinkConfig } from './config/config.ts'
 import {
   createCredentials,
@@ -22,6 +29,7 @@ import {
   createBucket,
   createCertificates,
   createConsoleSink,
+  createDecisionLog,
   createEventQueue,
   createFetch,
   createLocalFlight,
@@ -48,7 +56,7 @@ import type { AuditSink } from './ports.ts'
 import { createRevocations } from './revocation/revocation.ts'
 import { createClientEndpoints } from './token/token.ts'
 
-export { Ledger, Replay, RevocationBook } from './platform/cloudflare.ts'
+export { DecisionBook, Ledger, Replay, RevocationBook } from './platform/cloudflare.ts'
 
 // True only in bundles made by `jagway serve`, `jagway dev` and tests: a deployed Worker takes neither http nor loopback.
 const local = typeof JAGWAY_LOCAL !== 'undefined' && JAGWAY_LOCAL
@@ -116,7 +124,13 @@ const toSink = (sink: AuditSinkConfig): AuditSink => {
       return createQueueSink(createEventQueue(env, sink.binding), recorderPorts)
   }
 }
-const recorder = createRecorder(config.audit.sinks.map(toSink), clock, config, await hashConfig(configText))
+const sinks = config.audit.sinks.map(toSink)
+const decisions = createDecisionLog(env.DECISIONS)
+// Without an administration nobody could look anything up.
+if (config.admin !== undefined) {
+  sinks.push(createDecisionSink({ ...recorderPorts, log: decisions }, config.admin.decisionsKept))
+}
+const recorder = createRecorder(sinks, clock, config, await hashConfig(configText))
 
 const doors = { recorder, identity, limits, policy, revocations, credentials, clock }
 const app = createApp({
@@ -125,7 +139,7 @@ const app = createApp({
   clock,
   gateway: createGateway({ ...doors, fetch: createForward(local) }),
   clients: createClientEndpoints({ ...doors, config, issued }),
-  admin: config.admin && createAdmin({ config, identity, policy, log, registry, cutter, clock }),
+  admin: config.admin && createAdmin({ config, identity, policy, log, registry, cutter, decisions, clock }),
   recorder,
 })
 

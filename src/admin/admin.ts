@@ -9,10 +9,11 @@ import type { AdminCaller, AdminRight } from '../model.ts'
 import type { Identity } from '../identity/identity.ts'
 import { toJson } from '../oauth/answers.ts'
 import type { Policy } from '../policy/policy.ts'
-import type { AccessSession } from '../ports.ts'
+import type { AccessSession, DecisionLog } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
 import { createSnapshot, type RevocationSnapshot } from '../revocation/revocation.ts'
 import { statusOf, toView } from './connections.ts'
+import { listDecisions, listRules, readCounters } from './decisions.ts'
 import { explain } from './explain.ts'
 import {
   isUser,
@@ -36,6 +37,7 @@ export { parseQuestion, type QuestionBody } from './question.ts'
 export interface AdminPorts extends RevocationTools {
   readonly identity: Identity
   readonly policy: Policy
+  readonly decisions: DecisionLog
 }
 
 export interface Admin {
@@ -71,6 +73,9 @@ type Methods = Readonly<Record<string, Task>>
 
 const PATHS: ReadonlyMap<string, Methods> = new Map<string, Methods>([
   ['/admin/api/connections', { GET: { event: 'connection.list', right: 'view', run: listConnections } }],
+  ['/admin/api/decisions', { GET: { event: 'decision.list', right: 'view', run: listDecisions } }],
+  ['/admin/api/counters', { GET: { event: 'counter.read', right: 'view', run: readCounters } }],
+  ['/admin/api/rules', { GET: { event: 'rule.list', right: 'view', run: listRules } }],
   ['/admin/api/quota', { GET: { event: 'quota.read', right: 'view', run: readQuota } }],
   [
     '/admin/api/revocations',

@@ -11,6 +11,7 @@ import { toEvent, toLoadEvent, type Ending, type Facts, type Setting } from './e
 
 export type { Facts } from './event.ts'
 export { createArchive } from './archive.ts'
+export { createDecisionSink } from './decision-sink.ts'
 export { createHttpSink } from './http-sink.ts'
 export { createQueueSink } from './queue-sink.ts'
 

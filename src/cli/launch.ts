@@ -75,6 +75,7 @@ export const OBJECTS = {
   REPLAYS: 'Replay',
   REVOCATIONS: 'RevocationBook',
   LEDGERS: 'Ledger',
+  DECISIONS: 'DecisionBook',
 } as const
 const SEALING_KEY = 'JAGWAY_SEALING_KEY'
 const SEALING_KEY_BYTES = 32

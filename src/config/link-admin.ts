@@ -40,6 +40,7 @@ export function linkAdmin(linker: Linker): AdminAccess | undefined {
       view: linkHolders(linker, idToken.view, ['admin', 'id_token', 'view']),
       revoke: linkHolders(linker, idToken.revoke, ['admin', 'id_token', 'revoke']),
     },
+    decisionsKept: entry.decisions_kept,
   }
 }
 

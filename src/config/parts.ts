@@ -206,7 +206,7 @@ const SECRET_NAME = /^[A-Z][A-Z0-9_]{0,63}$/
 const BY_NAME = 'put the value into a Worker secret (wrangler secret put NAME) and write { "secret": "NAME" } here'
 
 /** Bindings of the Worker that are not secrets (wrangler.toml). */
-const TAKEN: ReadonlySet<string> = new Set(['TOKENS', 'FLIGHTS', 'REPLAYS', 'REVOCATIONS', 'LEDGERS'])
+const TAKEN: ReadonlySet<string> = new Set(['TOKENS', 'FLIGHTS', 'REPLAYS', 'REVOCATIONS', 'LEDGERS', 'DECISIONS'])
 
 /** A secret is named, never written down; what stands in its place is not repeated in any message. */
 export const secret = v.pipe(

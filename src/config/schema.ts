@@ -296,6 +296,16 @@ const adminSchema = object({
       revoke: v.optional(adminsSchema, {}),
     }),
   ),
+  /** So many of the last decisions are kept by each of the objects that keep some; 0: they are counted alone. */
+  decisions_kept: v.optional(
+    v.pipe(
+      v.number(say('CFG104', 'a number of decisions is expected here')),
+      v.integer(say('CFG104', 'a whole number is expected here')),
+      v.minValue(0, say('CFG104', 'between 0 and 1000')),
+      v.maxValue(1_000, say('CFG104', 'between 0 and 1000')),
+    ),
+    200,
+  ),
 })
 
 /** Pages of these origins may call us from a browser. */

@@ -28,6 +28,8 @@ import { systemClock } from './system-clock.ts'
 
 export { createBucket, createEventQueue, missingTrail } from './audit-trail.ts'
 export type { Env } from './env.ts'
+export { DecisionBook } from './decision-book.ts'
+export { createDecisionLog } from './decision-log.ts'
 export { flightClass } from './flight.ts'
 export { Ledger } from './ledger.ts'
 export { Replay } from './replay.ts'

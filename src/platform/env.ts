@@ -1,6 +1,6 @@
 // What the platform hands the Worker at start: the bindings of wrangler.toml, and the secrets the configuration names.
 import type { Connection, Revocation, TokenRecord } from '../connection.ts'
-import type { ConnectionFilter, Landing, QuotaKey, TokenJob } from '../ports.ts'
+import type { ConnectionFilter, DecisionBatch, DecisionFilter, Landing, QuotaKey, TokenJob } from '../ports.ts'
 import type { Row } from './rows.ts'
 
 /** The object that flies for one key, as it is called from elsewhere. */
@@ -34,6 +34,14 @@ export interface LedgerMethods {
   forgetToken(digest: string, client: string): Promise<void>
 }
 
+/** The object that keeps one shard of the decision log. */
+export interface DecisionBookMethods {
+  add(batch: DecisionBatch): Promise<void>
+  list(filter: DecisionFilter): Promise<Row[]>
+  count(from: string, to: string): Promise<{ counts: Row[]; losses: Row[]; next: string | null }>
+  hits(from: string): Promise<{ rows: Row[]; since: string | null }>
+}
+
 type ObjectsWith<Methods> = DurableObjectNamespace<Rpc.DurableObjectBranded & Methods>
 
 declare global {
@@ -45,6 +53,7 @@ declare global {
       readonly REPLAYS: ObjectsWith<ReplayMethods>
       readonly REVOCATIONS: ObjectsWith<RevocationBookMethods>
       readonly LEDGERS: ObjectsWith<LedgerMethods>
+      readonly DECISIONS: ObjectsWith<DecisionBookMethods>
       /** Secrets: a string, or a Secrets Store binding. */
       readonly [secret: string]: unknown
     }

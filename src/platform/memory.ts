@@ -18,6 +18,7 @@ import { injected, type Fault } from './faults.ts'
 import { createLocalFlight } from './local-flight.ts'
 
 export type { Fault } from './faults.ts'
+export { createMemoryDecisionLog, type MemoryDecisionLog } from './memory-decision-log.ts'
 export { createMemoryRegistry, type MemoryRegistry } from './memory-registry.ts'
 export { createMemoryRevocationLog, type MemoryRevocationLog } from './memory-revocation-log.ts'
 export { systemClock } from './system-clock.ts'

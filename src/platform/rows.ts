@@ -2,6 +2,7 @@
 // and as strictly as anything foreign: another version of this program may have written them, or may have sent them.
 import { numericDate, type NumericDate } from '../lib/numeric-date.ts'
 import type { Connection, Revocation, RevocationSelector, TokenRecord } from '../connection.ts'
+import type { Decision, DecisionCount, Losses, Outcome, RuleHits } from '../decision.ts'
 import type { Issuer } from '../model.ts'
 
 /** A row in the order of the columns that were asked for. */
@@ -79,6 +80,68 @@ export function toTokenRecord(row: Row): TokenRecord {
 export function toUse(row: Row): { readonly idp: string; readonly resource: string; readonly used: number } {
   const [idp, resource, used] = row
   return { idp: text(idp, 'idp'), resource: text(resource, 'resource'), used: count(used, 'used') }
+}
+
+/** A decision as it is kept: in the order of `toDecision()`. */
+export function fromDecision(decision: Decision): Row {
+  const { id, time, event, outcome, code, user, client, resource, rule, ms } = decision
+  const who = [user?.issuer ?? null, user?.sub ?? null, user?.tenant ?? null]
+  return [id, time, event, outcome, code ?? null, ...who, client ?? null, resource ?? null, rule ?? null, ms]
+}
+
+/** Throws for a row that means nothing here. */
+export function toDecision(row: Row): Decision {
+  const [id, time, event, outcome, code, issuer, sub, tenant, client, resource, rule, ms] = row
+  return {
+    id: text(id, 'id'),
+    time: text(time, 'time'),
+    event: text(event, 'event'),
+    outcome: outcomeOf(outcome),
+    ...(code === null ? {} : { code: text(code, 'code') }),
+    ...(issuer === null
+      ? {}
+      : {
+          user: {
+            issuer: text(issuer, 'issuer'),
+            sub: text(sub, 'sub'),
+            ...(tenant === null ? {} : { tenant: text(tenant, 'tenant') }),
+          },
+        }),
+    ...(client === null ? {} : { client: text(client, 'client') }),
+    ...(resource === null ? {} : { resource: text(resource, 'resource') }),
+    ...(rule === null ? {} : { rule: text(rule, 'rule') }),
+    ms: count(ms, 'ms'),
+  }
+}
+
+/** A row of (hour, outcome, code, client, resource, count). */
+export function toCount(row: Row): DecisionCount & { readonly hour: string } {
+  const [hour, outcome, code, client, resource, times] = row
+  return {
+    hour: text(hour, 'hour'),
+    outcome: outcomeOf(outcome),
+    code: text(code, 'code'),
+    client: text(client, 'client'),
+    resource: text(resource, 'resource'),
+    count: count(times, 'count'),
+  }
+}
+
+/** A row of (rule, hits, last_hit). */
+export function toHits(row: Row): RuleHits {
+  const [rule, hits, lastHit] = row
+  return { rule: text(rule, 'rule'), hits: count(hits, 'hits'), lastHit: text(lastHit, 'last_hit') }
+}
+
+/** A row of (hour, uncounted, events). */
+export function toLosses(row: Row): Losses & { readonly hour: string } {
+  const [hour, uncounted, events] = row
+  return { hour: text(hour, 'hour'), uncounted: count(uncounted, 'uncounted'), events: count(events, 'events') }
+}
+
+function outcomeOf(value: unknown): Outcome {
+  if (value === 'allow' || value === 'deny' || value === 'error') return value
+  throw unreadable('outcome')
 }
 
 function unreadable(column: string): Error {

@@ -2,6 +2,7 @@
 import {
   createCollectingBackground,
   createManualClock,
+  createMemoryDecisionLog,
   createMemoryRateLimiter,
   createMemoryRegistry,
   createMemoryReplayGuard,
@@ -21,6 +22,7 @@ export function createGround(): Ground {
     replayGuard: createMemoryReplayGuard({ clock }),
     revocationLog: createMemoryRevocationLog({ clock }),
     registry: createMemoryRegistry({ clock }),
+    decisionLog: createMemoryDecisionLog({ clock }),
     rateLimiter: createMemoryRateLimiter({
       clock,
       limits: [

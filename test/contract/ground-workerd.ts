@@ -70,6 +70,15 @@ const platform: Platform = {
         return state.storage.sql.exec(statement, ...values).toArray().length
       }),
   },
+  decisions: {
+    book: (name) => env.DECISIONS.getByName(name),
+    evict: (name) => evictDurableObject(env.DECISIONS.getByName(name)),
+    ring: (name) => runDurableObjectAlarm(env.DECISIONS.getByName(name)),
+    sql: (name, statement, ...values) =>
+      runInDurableObject(env.DECISIONS.getByName(name), (_object, state) => {
+        return state.storage.sql.exec(statement, ...values).toArray().length
+      }),
+  },
   async putInBackground(name) {
     await exports.default.fetch(new Request(`https://contract.test/${name}`))
   },
@@ -84,6 +93,7 @@ export function createGround(): Ground {
     replayGuard: cloudflare.createReplayGuard(env.REPLAYS),
     revocationLog: cloudflare.createRevocationLog(env.REVOCATIONS),
     registry: cloudflare.createRegistry(env.LEDGERS),
+    decisionLog: cloudflare.createDecisionLog(env.DECISIONS),
     rateLimiter: cloudflare.createRateLimiter(env),
     now: () => cloudflare.systemClock.now(),
     epochMillis: () => cloudflare.systemClock.epochMillis(),

@@ -1,5 +1,13 @@
 // What the contract suite asks of a ground. `#ground` is one of the two files that make one.
-import type { RateLimiter, Registry, ReplayGuard, RevocationLog, SingleFlight, TokenStore } from '../../src/ports.ts'
+import type {
+  DecisionLog,
+  RateLimiter,
+  Registry,
+  ReplayGuard,
+  RevocationLog,
+  SingleFlight,
+  TokenStore,
+} from '../../src/ports.ts'
 
 export interface Ground {
   readonly tokenStore: TokenStore
@@ -8,6 +16,7 @@ export interface Ground {
   readonly replayGuard: ReplayGuard
   readonly revocationLog: RevocationLog
   readonly registry: Registry
+  readonly decisionLog: DecisionLog
   /** With `LIMIT_FIVE` bound: five in ten seconds; and `LIMIT_TWENTY`: twenty in a minute. */
   readonly rateLimiter: RateLimiter
   now(): number
@@ -19,6 +28,8 @@ export interface Ground {
   /** What only the platform can be made to do; undefined in memory. */
   readonly platform: Platform | undefined
 }
+
+type BooksByName = Parameters<(typeof import('../../src/platform/cloudflare.ts'))['createDecisionLog']>[0]
 
 export interface Platform {
   /** The room under test; it can be loaded in workerd only. */
@@ -56,6 +67,13 @@ export interface Platform {
     evict(digest: string): Promise<void>
     ring(digest: string): Promise<boolean>
     sql(digest: string, statement: string, ...values: readonly (string | number)[]): Promise<number>
+  }
+  /** The objects of the decision log, by their names. */
+  readonly decisions: {
+    book(name: string): ReturnType<BooksByName['getByName']>
+    evict(name: string): Promise<void>
+    ring(name: string): Promise<boolean>
+    sql(name: string, statement: string, ...values: readonly (string | number)[]): Promise<number>
   }
   /** Has the Worker put an entry by Background after its answer has left. */
   putInBackground(name: string): Promise<void>

@@ -3,6 +3,7 @@
 import {
   createBackground,
   createTokenStore,
+  DecisionBook,
   flightClass,
   Ledger,
   Replay,
@@ -15,7 +16,7 @@ import { plusSeconds } from '../../src/lib/numeric-date.ts'
 import type { TokenJob } from '../../src/ports.ts'
 import { createScriptedWork } from './scripted-work.ts'
 
-export { Ledger, Replay, RevocationBook }
+export { DecisionBook, Ledger, Replay, RevocationBook }
 
 export class Flight extends flightClass(() => createScriptedWork(systemClock)) {}
 

@@ -7,8 +7,9 @@ import type { LaunchOptions, RunningGateway } from '../../src/cli/launch.ts'
 
 export type Fault = {
   /**
-   * `get`, `put`, `delete` of the token store, `*` for all three; the objects `flight`, `replay`, `revocations`, `ledger`, and
-   * `objects` for all four; `audit`, the console; `queue`, `bucket` of audit events; `sign` of WebCrypto.
+   * `get`, `put`, `delete` of the token store, `*` for all three; the objects `flight`, `replay`, `revocations`, `ledger`,
+   * `decisions`, and `objects` for all five; `audit`, the console; `queue`, `bucket` of audit events;
+   * `sign` of WebCrypto.
    */
   readonly on: string
   readonly throw?: string
@@ -32,13 +33,13 @@ export type DisturbedGateway = RunningGateway & {
 
 const ENTRY = `
 import './faults.mjs'
-export { default, Flight, Ledger, Replay, RevocationBook } from './worker.mjs'
+export { default, DecisionBook, Flight, Ledger, Replay, RevocationBook } from './worker.mjs'
 `
 
 const FAULTS = `
 import { env } from 'cloudflare:workers'
 const wait = (ms) => new Promise((done) => setTimeout(done, ms))
-const GROUPS = { '*': ['get', 'put', 'delete'], objects: ['flight', 'replay', 'revocations', 'ledger'] }
+const GROUPS = { '*': ['get', 'put', 'delete'], objects: ['flight', 'replay', 'revocations', 'ledger', 'decisions'] }
 let last = null
 async function disturbed(on, work) {
   const fault = await (await env.FAULTS.fetch('http://faults/' + on)).json()
@@ -67,7 +68,7 @@ replace(env, 'TOKENS', {
   put: (name, value, options) => disturbed('put', () => store.put(name, value, options)),
   delete: (name) => disturbed('delete', () => store.delete(name)),
 })
-for (const [binding, on] of [['FLIGHTS', 'flight'], ['REPLAYS', 'replay'], ['REVOCATIONS', 'revocations'], ['LEDGERS', 'ledger']]) {
+for (const [binding, on] of [['FLIGHTS', 'flight'], ['REPLAYS', 'replay'], ['REVOCATIONS', 'revocations'], ['LEDGERS', 'ledger'], ['DECISIONS', 'decisions']]) {
   const objects = env[binding]
   const calls = (name) => ({ get: (_, method) => (...args) => disturbed(on, () => objects.getByName(name)[method](...args)) })
   replace(env, binding, { getByName: (name) => new Proxy({}, calls(name)) })
@@ -135,6 +136,7 @@ export async function launchDisturbed({ config, secrets, port = 0, onLog }: Laun
             REPLAYS: { className: 'Replay', useSQLite: true },
             REVOCATIONS: { className: 'RevocationBook', useSQLite: true },
             LEDGERS: { className: 'Ledger', useSQLite: true },
+            DECISIONS: { className: 'DecisionBook', useSQLite: true },
           },
           unsafeDirectSockets: [{ host: '127.0.0.1', port: Number(new URL(url).port) }],
         },

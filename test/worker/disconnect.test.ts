@@ -74,7 +74,13 @@ async function launchBehindCaller(options: LaunchOptions): Promise<RunningGatewa
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const { text } = options.config
-  const objects = { FLIGHTS: 'Flight', REPLAYS: 'Replay', REVOCATIONS: 'RevocationBook', LEDGERS: 'Ledger' }
+  const objects = {
+    FLIGHTS: 'Flight',
+    REPLAYS: 'Replay',
+    REVOCATIONS: 'RevocationBook',
+    LEDGERS: 'Ledger',
+    DECISIONS: 'DecisionBook',
+  }
   const runtime = new Miniflare(
     convertV4MiniflareOptions({
       cf: false,

@@ -1,6 +1,6 @@
 // The whole house on the memory ground, with the servers around it scripted: an identity provider, Cloudflare Access, and two
 // authorization servers of which one revokes tokens. Connections come about as in life, by requests through the gateway.
-import { createRecorder } from '../../../src/audit/audit.ts'
+import { createDecisionSink, createRecorder } from '../../../src/audit/audit.ts'
 import { exportJWK, generateKeyPair, SignJWT, type CryptoKey as JoseKey, type JWTPayload } from 'jose'
 import { createAdmin } from '../../../src/admin/admin.ts'
 import { createApp } from '../../../src/app.ts'
@@ -22,6 +22,7 @@ import { createDiscovery } from '../../../src/oauth/metadata.ts'
 import {
   createCollectingBackground,
   createManualClock,
+  createMemoryDecisionLog,
   createMemoryRateLimiter,
   createMemoryRegistry,
   createMemoryReplayGuard,
@@ -190,6 +191,7 @@ export async function createWorld(options: WorldOptions = {}) {
   const log = createMemoryRevocationLog({ clock })
   const registry = createMemoryRegistry({ clock })
   const replay = createMemoryReplayGuard({ clock })
+  const decisions = createMemoryDecisionLog({ clock })
   const newRevocations = () => createRevocations(config.revocation.maxStalenessSeconds, { log, clock, background })
   const revocations = newRevocations()
   const certificates = (name: string): never => {
@@ -213,7 +215,9 @@ export async function createWorld(options: WorldOptions = {}) {
       revocations: newRevocations(),
       credentials: createCredentials({ store, flight, clock, background }, ring, config.cache.maxTtlSeconds),
     }
-    const recorder = createRecorder([sink], clock, config, '0123456789ab')
+    const ports = { log: decisions, background, clock, sleep: () => Promise.resolve() }
+    const sinks = [sink, createDecisionSink(ports, config.admin?.decisionsKept ?? 0)]
+    const recorder = createRecorder(sinks, clock, config, '0123456789ab')
     return createApp({
       secrets,
       config,
@@ -225,7 +229,7 @@ export async function createWorld(options: WorldOptions = {}) {
         config,
         issued: createIssuedTokens(config, { registry, log, cutter, revocations: doors.revocations }, ring),
       }),
-      admin: config.admin && createAdmin({ config, identity, policy, log, registry, cutter, clock }),
+      admin: config.admin && createAdmin({ config, identity, policy, log, registry, cutter, decisions, clock }),
       recorder,
     })
   }
@@ -270,6 +274,7 @@ export async function createWorld(options: WorldOptions = {}) {
     store,
     log,
     registry,
+    decisions,
     flight,
     ring,
     sink,

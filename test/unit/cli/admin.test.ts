@@ -1,4 +1,4 @@
-// `jagway connections`, `revoke`, `block` and `unblock`, as a process: what they send, what they print, how they end. The
+// `jagway connections`, `decisions`, `rules`, `revoke`, `block` and `unblock`, as a process: what they send, what they print, how they end. The
 // gateway is a server that records; test/e2e/revocation.test.ts runs the same program against a real one.
 
 import { execFile } from 'node:child_process'
@@ -133,6 +133,71 @@ describe('connections', () => {
     const odd = { ...CONNECTION, user: { ...CONNECTION.user, sub: 'a\u001B[2Jnn\u202E' }, status: 'active' }
     answers = () => ({ status: 200, body: { connections: [odd], more: false } })
     expect((await jagway(['connections'])).out).toContain('dev/a?[2Jnn?  ')
+  })
+})
+
+describe('decisions', () => {
+  const DECISION = {
+    id: 'req_1',
+    time: '2026-11-22T09:10:00.000Z',
+    event: 'policy.decide',
+    outcome: 'deny',
+    code: 'POL101',
+    user: { issuer: 'https://idp.example', sub: 'a\u001Bnn' },
+    client: 'people',
+    resource: 'tasks',
+    rule: 'no-interns',
+    ms: 3,
+  }
+
+  test('shows them with who, what and why, says how to go on, and obeys nothing that stands in a name', async () => {
+    const { user: _user, client: _client, resource: _resource, rule: _rule, code: _code, ...bare } = DECISION
+    const nobody = { ...bare, event: 'subject.verify' }
+    answers = () => ({ status: 200, body: { decisions: [DECISION, nobody], more: true, next: 'a_req_1' } })
+    const { code, out, err } = await jagway(['decisions', '--client', 'people', '--outcome', 'deny', '--before', 'x_y'])
+    expect([code, err]).toEqual([0, ''])
+    expect(out.split('\n').map((line) => line.trimEnd())).toEqual([
+      'TIME                      OUTCOME  CODE    USER  CLIENT  RESOURCE  RULE        EVENT           REQUEST',
+      '2026-11-22T09:10:00.000Z  deny     POL101  a?nn  people  tasks     no-interns  policy.decide   req_1',
+      '2026-11-22T09:10:00.000Z  deny     -       -     -       -         -           subject.verify  req_1',
+      'there are more: --before a_req_1',
+      '',
+    ])
+    expect(seen[0]?.url).toBe('/admin/api/decisions?client=people&outcome=deny&before=x_y')
+  })
+
+  test('says so where there are none, prints the answer with --json, and takes no provider', async () => {
+    answers = () => ({ status: 200, body: { decisions: [], more: false } })
+    expect((await jagway(['decisions', '--user', 'ann'])).out).toBe('no decisions about user ann are kept\n')
+    expect(JSON.parse((await jagway(['decisions', '--json'])).out)).toEqual({ decisions: [], more: false })
+    expect((await jagway(['decisions', '--idp', 'dev'])).code).toBe(2)
+  })
+})
+
+describe('rules', () => {
+  const rules = [
+    { id: 'all', effect: 'allow', hits: 12, last_hit: '2026-11-22T09:10:00.000Z' },
+    { id: 'no-interns', effect: 'deny', hits: 0 },
+  ]
+
+  test('shows how often each has decided, which never did, and since when that is known', async () => {
+    answers = () => ({ status: 200, body: { days: 30, counted_since: '2026-11-01T00:00:00.000Z', rules } })
+    const { code, out } = await jagway(['rules', '--days', '30'])
+    expect(code).toBe(0)
+    expect(out.split('\n').map((line) => line.trimEnd())).toEqual([
+      'RULE        EFFECT  HITS  LAST HIT',
+      'all         allow   12    2026-11-22T09:10:00.000Z',
+      'no-interns  deny    0     never',
+      'counted since 2026-11-01T00:00:00.000Z',
+      '',
+    ])
+    expect(seen[0]?.url).toBe('/admin/api/rules?days=30')
+  })
+
+  test('says so where nothing has been counted, and prints the answer with --json', async () => {
+    answers = () => ({ status: 200, body: { days: 90, rules } })
+    expect((await jagway(['rules'])).out).toContain('nothing has been counted yet')
+    expect(JSON.parse((await jagway(['rules', '--json'])).out)).toEqual({ days: 90, rules })
   })
 })
 

@@ -1087,6 +1087,13 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
       'CFG108',
       'no client "bto"',
     ],
+    [
+      'refuses to keep more decisions than fit',
+      '"policy": {',
+      '"admin": { "id_token": {}, "decisions_kept": ›1001 }, "policy": {',
+      'CFG104',
+      'between 0 and 1000',
+    ],
     ['refuses tenants that no claim names', ISSUER, ISSUER + ', ›"tenants": ["acme"]', 'CFG112', 'no claim names them'],
     [
       'refuses to send a resource that is not named',

@@ -419,7 +419,11 @@ describe('an administrator', () => {
     const world = createWorld({
       clients: [caller('edge')],
       idps: [idp({ clients: new Map([['web', idpClient('web', 'edge')]]) })],
-      admin: { access: undefined, idToken: { clients: undefined, view: holders, revoke: holders } },
+      admin: {
+        access: undefined,
+        idToken: { clients: undefined, view: holders, revoke: holders },
+        decisionsKept: 0,
+      },
     })
     const token = await world.token({ cnf: { jkt } })
     const url = `${OWN_ISSUER}/admin/api/connections`

@@ -1,7 +1,18 @@
 // Rows that another version of this program may have stored or sent: read strictly, or not at all.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { toConnection, toRevocation, toTokenRecord, toUse, type Row } from '../../../src/platform/rows.ts'
+import {
+  fromDecision,
+  toConnection,
+  toCount,
+  toDecision,
+  toHits,
+  toLosses,
+  toRevocation,
+  toTokenRecord,
+  toUse,
+  type Row,
+} from '../../../src/platform/rows.ts'
 
 const anyCell = fc.oneof(fc.string(), fc.integer(), fc.double(), fc.constant(null))
 
@@ -159,5 +170,56 @@ describe('toUse()', () => {
     const row: Row = ['acme', 'orders', 3]
     expect(toUse(row)).toStrictEqual({ idp: 'acme', resource: 'orders', used: 3 })
     for (const wrong of damaged(row, [null])) expect(() => toUse(wrong)).toThrow('cannot read')
+  })
+})
+
+describe('toDecision()', () => {
+  const full = {
+    id: 'req_1',
+    time: '2027-01-15T08:00:00.000Z',
+    event: 'policy.decide',
+    outcome: 'deny',
+    code: 'POL101',
+    user: { issuer: 'https://idp.example', sub: 'ann', tenant: 'acme' },
+    client: 'web',
+    resource: 'orders',
+    rule: 'no',
+    ms: 3,
+  } as const
+
+  test('reads what fromDecision() has written', () => {
+    const { code: _code, user: _user, client: _client, resource: _resource, rule: _rule, ...bare } = full
+    const untenanted = { ...full, user: { issuer: 'https://idp.example', sub: 'ann' } }
+    for (const decision of [full, bare, untenanted]) expect(toDecision(fromDecision(decision))).toStrictEqual(decision)
+  })
+
+  test('throws for every cell of another type, for another outcome, and for a row that is too short', () => {
+    const row = fromDecision(full)
+    for (let index = 0; index < row.length; index++) {
+      expect(() => toDecision(row.with(index, index < 11 ? 7 : 'x'))).toThrow('cannot read')
+      expect(() => toDecision(row.slice(0, index))).toThrow('cannot read')
+    }
+    expect(() => toDecision(row.with(3, 'maybe'))).toThrow('outcome')
+  })
+})
+
+describe('toCount(), toHits() and toLosses()', () => {
+  test('read a row, or throw', () => {
+    const counted: Row = ['2027-01-15T08', 'allow', '', 'web', 'orders', 3]
+    expect(toCount(counted)).toStrictEqual({
+      hour: '2027-01-15T08',
+      outcome: 'allow',
+      code: '',
+      client: 'web',
+      resource: 'orders',
+      count: 3,
+    })
+    const hit: Row = ['all', 3, '2027-01-15T08:00:00.000Z']
+    expect(toHits(hit)).toStrictEqual({ rule: 'all', hits: 3, lastHit: '2027-01-15T08:00:00.000Z' })
+    const lost: Row = ['2027-01-15T08', 1, 2]
+    expect(toLosses(lost)).toStrictEqual({ hour: '2027-01-15T08', uncounted: 1, events: 2 })
+    for (const wrong of damaged(counted, [null])) expect(() => toCount(wrong)).toThrow('cannot read')
+    for (const wrong of damaged(hit, [null])) expect(() => toHits(wrong)).toThrow('cannot read')
+    for (const wrong of damaged(lost, [null])) expect(() => toLosses(wrong)).toThrow('cannot read')
   })
 })

@@ -99,9 +99,13 @@ class_name = "RevocationBook"
 name = "LEDGERS"
 class_name = "Ledger"
 
+[[durable_objects.bindings]]
+name = "DECISIONS"
+class_name = "DecisionBook"
+
 [[migrations]]
 tag = "v1"
-new_sqlite_classes = ["Flight", "Replay", "RevocationBook", "Ledger"]
+new_sqlite_classes = ["Flight", "Replay", "RevocationBook", "Ledger", "DecisionBook"]
 
 [secrets]
 required = ["BOT_SECRET", "IDP_SECRET", "JAGWAY_SEALING_KEY", "RAS_SECRET"]

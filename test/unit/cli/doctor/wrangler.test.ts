@@ -207,9 +207,10 @@ describe('the deployment', () => {
           { name: 'REPLAYS', class_name: 'Replay' },
           { name: 'REVOCATIONS', class_name: 'RevocationBook' },
           { name: 'LEDGERS', class_name: 'Ledger' },
+          { name: 'DECISIONS', class_name: 'DecisionBook' },
         ],
       },
-      exports: { Flight: {}, Replay: {}, RevocationBook: {}, Ledger: {} },
+      exports: { Flight: {}, Replay: {}, RevocationBook: {}, Ledger: {}, DecisionBook: {} },
       secrets: { required: ['BOT_SECRET', 'IDP_SECRET', 'JAGWAY_SEALING_KEY', 'RAS_SECRET'] },
     }
     const wrangler = `// what is deployed\n${JSON.stringify(settings, undefined, 2)}`
