@@ -4,12 +4,11 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { parseConfig } from '../../../src/config/config.ts'
 
-/** A configuration with the identity providers idp1 and idp2. */
+/** A configuration with the identity providers idp1 and idp2, and an administration. */
 const TWO_IDPS = await readFile(join(import.meta.dirname, '../../fixtures/catalogue.jsonc'), 'utf8')
 
 function parseWith(group: string): ReturnType<typeof parseConfig> {
-  const admin = `"admin": { "id_token": { "revoke": { "groups": ["${group}"] } } },`
-  const text = TWO_IDPS.replace('"version": 1,', `"version": 1, ${admin}`)
+  const text = TWO_IDPS.replace('"revoke": { "groups": ["idp1/admins"] }', `"revoke": { "groups": ["${group}"] }`)
   return parseConfig(text, { fileName: 'jagway.jsonc', local: true })
 }
 
