@@ -10,6 +10,7 @@ import {
   createHttpSink,
   createQueueSink,
   createRecorder,
+  FORMATS,
   hashConfig,
 } from './audit/audit.ts'
 import { ConfigError, parseConfig, type AuditSinkConfig } from './config/config.ts'
@@ -113,22 +114,23 @@ const cutter = createCutter(config, { flight, store, fetch, secrets, certificate
 const issued = createIssuedTokens(config, { registry, log, cutter, revocations }, ring)
 
 const limits = createLimits(config, createRateLimiter(env))
-const recorderPorts = { fetch, background, clock, secrets, sleep }
+const toLine = FORMATS[config.audit.format]
+const sinkPorts = { fetch, background, clock, secrets, sleep, toLine }
 const toSink = (sink: AuditSinkConfig): AuditSink => {
   switch (sink.kind) {
     case 'console':
-      return createConsoleSink()
+      return createConsoleSink(toLine)
     case 'http':
-      return createHttpSink(sink, recorderPorts)
+      return createHttpSink(sink, sinkPorts)
     case 'queue':
-      return createQueueSink(createEventQueue(env, sink.binding), recorderPorts)
+      return createQueueSink(createEventQueue(env, sink.binding), sinkPorts)
   }
 }
 const sinks = config.audit.sinks.map(toSink)
 const decisions = createDecisionLog(env.DECISIONS)
 // Without an administration nobody could look anything up.
 if (config.admin !== undefined) {
-  sinks.push(createDecisionSink({ ...recorderPorts, log: decisions }, config.admin.decisionsKept))
+  sinks.push(createDecisionSink({ ...sinkPorts, log: decisions }, config.admin.decisionsKept))
 }
 const recorder = createRecorder(sinks, clock, config, await hashConfig(configText))
 

@@ -7,6 +7,7 @@ import { err, ok, type Result } from '../lib/result.ts'
 import type { Rule } from '../model.ts'
 import type { AuditSink, Clock } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
+import { toOcsf } from './ocsf.ts'
 import { toEvent, toLoadEvent, type Ending, type Facts, type Setting } from './event.ts'
 
 export type { Facts } from './event.ts'
@@ -14,6 +15,12 @@ export { createArchive } from './archive.ts'
 export { createDecisionSink } from './decision-sink.ts'
 export { createHttpSink } from './http-sink.ts'
 export { createQueueSink } from './queue-sink.ts'
+
+/** How an event is written, by the name of the format. One line each. */
+export const FORMATS = {
+  jagway: (event: AuditEvent): string => JSON.stringify(event),
+  ocsf: (event: AuditEvent): string => JSON.stringify(toOcsf(event)),
+}
 
 export interface Recorder {
   /** Writes the event of a decision that is over. */

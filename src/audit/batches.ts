@@ -4,6 +4,8 @@ import type { AuditEvent } from '../audit-event.ts'
 import type { AuditSink, Background, Clock } from '../ports.ts'
 
 export interface BatchPorts {
+  /** An event as one line. */
+  readonly toLine: (event: AuditEvent) => string
   readonly background: Background
   readonly clock: Clock
   /** Waits; a test waits differently. */

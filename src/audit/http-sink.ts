@@ -23,7 +23,7 @@ const LIMITS: CallLimits = { timeoutMs: 2_000, maxBytes: 1_024 }
 export function createHttpSink(target: HttpSinkTarget, ports: HttpSinkPorts): AuditSink {
   async function post(events: readonly AuditEvent[]): Promise<boolean> {
     try {
-      const body = events.map((event) => `${JSON.stringify(event)}\n`).join('')
+      const body = events.map((event) => `${ports.toLine(event)}\n`).join('')
       const headers = {
         'content-type': 'application/x-ndjson',
         'jagway-signature': await sign(body, ports.clock.now(), (await ports.secrets(target.key)).reveal()),

@@ -27,7 +27,7 @@ export function createQueueSink(queue: EventQueue, ports: BatchPorts): AuditSink
       return true
     }
     for (const [index, event] of events.entries()) {
-      const line = JSON.stringify(event)
+      const line = ports.toLine(event)
       const size = toUtf8(line).byteLength + OVERHEAD_BYTES
       if (bytes + size > MAX_BATCH_BYTES && !(await flush(index))) return taken
       if (size > MAX_MESSAGE_BYTES) tooLarge += 1
@@ -52,7 +52,7 @@ export function createQueueSink(queue: EventQueue, ports: BatchPorts): AuditSink
   const batches = createBatches(post, ports)
   return {
     write: batches.write,
-    accept: (event) => send([JSON.stringify(event)]),
+    accept: (event) => send([ports.toLine(event)]),
     lost: () => batches.lost() + tooLarge,
   }
 }

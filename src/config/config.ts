@@ -75,6 +75,7 @@ export interface Config {
   readonly errors: { readonly detail: 'full' | 'code' }
   readonly audit: {
     readonly sinks: readonly AuditSinkConfig[]
+    readonly format: 'jagway' | 'ocsf'
     /** Of the sink `queue`. */
     readonly queue: AuditQueue | undefined
     /** Whether no token leaves before its event is accepted. */
@@ -165,7 +166,12 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
     admin,
     cors: cors && { origins: new Set(cors.origins) },
     errors,
-    audit: { sinks, queue: sinks.find((sink) => sink.kind === 'queue'), required: audit.required },
+    audit: {
+      sinks,
+      format: audit.format,
+      queue: sinks.find((sink) => sink.kind === 'queue'),
+      required: audit.required,
+    },
     rateLimits,
     clientDocuments,
     ownKeys: [...new Map(ownAuths.flatMap(keysOfAuth).map((own) => [`${own.name} ${own.alg}`, own])).values()],

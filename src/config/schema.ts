@@ -313,6 +313,8 @@ const corsSchema = object({ origins: someOf(address(pageOriginFault)) })
 
 const auditSchema = object({
   sinks: v.optional(someOf(oneOf(['console', 'http', 'queue'])), ['console']),
+  /** Whose words events are written in: ours, or those of the Open Cybersecurity Schema Framework. */
+  format: v.optional(oneOf(['jagway', 'ocsf']), 'jagway'),
   /** Where the sink "http" sends its batches, and the key it signs them with. */
   http: v.exactOptional(object({ url: address(endpointFault), key: secret })),
   /** The queue of the sink "queue", and the bucket that this Worker writes to as its consumer. */

@@ -1,5 +1,6 @@
 // The real ground: each port of ports.ts made from the platform's binding, and every call bounded in time.
 import { waitUntil } from 'cloudflare:workers'
+import type { AuditEvent } from '../audit-event.ts'
 import { sha256 } from '../lib/digest.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
 import { Secret } from '../lib/secret.ts'
@@ -236,12 +237,13 @@ export function createForward(local: boolean): Forward {
   return local ? forwardWithin(forward, UPSTREAM_TIMEOUT_MS) : forward
 }
 
-export function createConsoleSink(): AuditSink {
+/** `toLine`: an event as one line. */
+export function createConsoleSink(toLine: (event: AuditEvent) => string): AuditSink {
   return {
     write(event): void {
       try {
         // oxlint-disable-next-line no-console -- standard output is where Workers Logs, Logpush and tail read events.
-        console.log(JSON.stringify(event))
+        console.log(toLine(event))
       } catch {
         // An event that cannot be written must not cost the answer it is about.
       }

@@ -203,7 +203,7 @@ describe.skipIf(ground.platform === undefined)('createConsoleSink()', () => {
     const lines: unknown[] = []
     withConsole(
       (line) => lines.push(line),
-      () => createConsoleSink().write(event),
+      () => createConsoleSink(JSON.stringify).write(event),
     )
     expect(lines).toHaveLength(1)
     expect(String(lines[0])).not.toContain('\n')
@@ -214,6 +214,6 @@ describe.skipIf(ground.platform === undefined)('createConsoleSink()', () => {
     const broken = (): never => {
       throw new Error('the console is broken')
     }
-    withConsole(broken, () => createConsoleSink().write(event))
+    withConsole(broken, () => createConsoleSink(JSON.stringify).write(event))
   })
 })

@@ -1,6 +1,7 @@
 // Events by way of the platform's queue into a bucket: what the real Worker writes there, as producer and as consumer, and
 // what becomes of events while either is out of order.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { launchGateway } from '../../src/cli/launch.ts'
 import { launchDisturbed, type DisturbedGateway } from '../support/disturbed.ts'
 import { faultsOfEvents } from '../support/audit-schema.ts'
 import { eventually } from '../support/http.ts'
@@ -139,6 +140,25 @@ describe('while something is out of order', () => {
     expect(events).toHaveLength(2)
     expect(new Set(events)).toEqual(new Set(['request.forward', 'token.release']))
   })
+})
+
+test('with the format of OCSF console and archive have nothing else', async () => {
+  const lines: string[] = []
+  const stage = await openStage({
+    edit: (config) => ({ ...config, audit: { ...AUDIT, format: 'ocsf' } }),
+    launch: (options) => launchGateway({ ...options, onLog: ({ message }) => void lines.push(message) }),
+  })
+  const answer = await stage.ask({ token: await stage.world.corp.idToken({ sub: 'mallory' }) })
+  expect(answer.status).toBe(403)
+  await eventually(async () => (await stored(stage)).length > 0, 10_000)
+  const objects = await stored(stage)
+  for (const events of [lines.map((line): Readonly<Record<string, unknown>> => JSON.parse(line)), eventsIn(objects)]) {
+    expect(events.map(({ class_uid: kind }) => kind)).toEqual([6003, 6003])
+    expect(events[1]).toMatchObject({ status_code: 'POL101', api: { request: { uid: answer.json['request_id'] } } })
+  }
+  expect(stage.world.leaks([...lines, ...objects.map(({ text }) => text)].join('\n'))).toEqual([])
+  await stage.gateway.close()
+  stage.world.close()
 })
 
 test('a gateway whose queue or bucket is not bound does not start, and says which', async () => {

@@ -40,6 +40,7 @@ function createQueue(takes: () => boolean = () => true) {
       background: (work) => void background.push(work),
       clock: { now: () => numericDate(1_800_000_000), epochMillis: () => 0, millis: () => 0 },
       sleep: async () => undefined,
+      toLine: JSON.stringify,
     },
   )
   return { sink, batches, settle: async () => void (await Promise.all(background)) }

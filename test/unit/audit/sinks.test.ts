@@ -120,6 +120,7 @@ function collector(answer: () => Response) {
       clock: { now: () => numericDate(NOW), epochMillis: () => NOW * 1000, millis: () => 0 },
       secrets: async () => new Secret('a key of some length'),
       sleep: async (ms) => void pauses.push(ms),
+      toLine: JSON.stringify,
       fetch: async (request) => {
         const text = await request.text()
         expect([request.method, request.url, request.redirect]).toEqual([

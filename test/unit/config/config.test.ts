@@ -175,7 +175,7 @@ describe('parseConfig() links', () => {
       quota: undefined,
       admin: undefined,
       errors: { detail: 'full' },
-      audit: { sinks: [{ kind: 'console' }], required: false },
+      audit: { sinks: [{ kind: 'console' }], format: 'jagway', required: false },
       rateLimits: new Map(),
       clientDocuments: [],
       ownKeys: [{ name: 'ASSISTANT_IDP_KEY', alg: 'ES256' }],
