@@ -13,7 +13,7 @@ import {
   FORMATS,
   hashConfig,
 } from './audit/audit.ts'
-import { ConfigError, parseConfig, type AuditSinkConfig } from './config/config.ts'
+import { ConfigError, parseConfig, placeUnmet, type AuditSinkConfig, type Unmet } from './config/config.ts'
 import {
   createCredentials,
   createCutter,
@@ -43,6 +43,7 @@ import {
   createSingleFlight,
   createTokenStore,
   flightClass,
+  missingBindings,
   missingLimiters,
   missingCertificates,
   missingSecrets,
@@ -66,20 +67,16 @@ const parsed = parseConfig(configText, { fileName: 'jagway.jsonc', local })
 if (!parsed.ok) throw new ConfigError(configText, parsed.error)
 const config = parsed.value
 
-const missing = missingSecrets(env, config.secretNames)
-if (missing.length > 0) throw new Error(`secrets that jagway.jsonc names are not set: ${missing.join(', ')}`)
-const uncounted = missingLimiters(env, config.rateLimits.keys())
-if (uncounted.length > 0)
-  throw new Error(`rate limits that jagway.jsonc names are not bound in wrangler.toml: ${uncounted.join(', ')}`)
-const uncertified = missingCertificates(env, config.certificateNames)
-if (uncertified.length > 0)
-  throw new Error(`client certificates that jagway.jsonc names are not bound: ${uncertified.join(', ')}`)
-const { queue } = config.audit
-const untrailed = queue === undefined ? [] : missingTrail(env, queue)
-if (untrailed.length > 0)
-  throw new Error(`queues or buckets that jagway.jsonc names are not bound in wrangler.toml: ${untrailed.join(', ')}`)
-const weak = weakSealingKeys(env, config.cache.sealingKeys)
-if (weak.length > 0) throw new Error(`sealing keys that are too short, 32 random bytes are meant: ${weak.join(', ')}`)
+const absent = missingBindings(env)
+if (absent.length > 0) throw new Error(`bindings are missing in wrangler.toml: ${absent.join(', ')}`)
+const unmet: readonly Unmet[] = [
+  ...missingSecrets(env, config.secretNames).map((name) => ({ kind: 'secret', name }) as const),
+  ...weakSealingKeys(env, config.cache.sealingKeys).map((name) => ({ kind: 'secret', name, weak: true }) as const),
+  ...missingCertificates(env, config.certificateNames).map((name) => ({ kind: 'certificate', name }) as const),
+  ...missingLimiters(env, config.rateLimits.keys()).map((name) => ({ kind: 'limit', name }) as const),
+  ...missingTrail(env, config.audit.queue),
+]
+if (unmet.length > 0) throw new ConfigError(configText, placeUnmet(unmet, configText, 'jagway.jsonc'))
 
 const clock = systemClock
 const fetch = createFetch()
@@ -145,6 +142,7 @@ const app = createApp({
   recorder,
 })
 
+const { queue } = config.audit
 const archive = queue?.bucket === undefined ? undefined : createArchive(createBucket(env, queue.bucket))
 
 /** One object per token: see `platform/flight.ts`. */

@@ -9,6 +9,7 @@ import { createPolicy } from '../policy/policy.ts'
 import { describe, isRefusalCode, pageOf, REFUSAL_CODES } from '../refusal.ts'
 import { createSnapshot } from '../revocation/revocation.ts'
 import { openAdmin, understand } from './admin-client.ts'
+import { DOCTOR_CODES } from './doctor/finding.ts'
 import { EXIT, ExitError, type ExitCode } from './exit.ts'
 import { answerSchema, toSituation, toText } from './explanation.ts'
 import { plain, tokenOnStandardInput } from './id-token.ts'
@@ -83,13 +84,16 @@ async function explainCode(word: string, json: boolean): Promise<ExitCode> {
     console.log(json ? JSON.stringify({ code, ...pageOf(code), page }, undefined, 2) : page.trimEnd())
     return EXIT.ok
   }
-  const title = Object.entries(CONFIG_CODES).find(([known]) => known === code)?.[1]
+  const titles: Readonly<Record<string, string>> = { ...CONFIG_CODES, ...DOCTOR_CODES }
+  const title = Object.hasOwn(titles, code) ? titles[code] : undefined
   if (title === undefined) {
-    const guess = didYouMean(code, [...REFUSAL_CODES, ...Object.keys(CONFIG_CODES)])
+    const guess = didYouMean(code, [...REFUSAL_CODES, ...Object.keys(titles)])
     const help = guess ?? 'a request has a method, a resource and a path'
     throw new ExitError(EXIT.problems, `there is no code ${plain(word)}: ${help}`)
   }
-  const fix = 'jagway check shows the place; docs/configuration.md says what may stand there'
+  const fix = code.startsWith('DOC')
+    ? 'jagway doctor shows the place and what to change; docs/doctor.md says what it looks at'
+    : 'jagway check shows the place; docs/configuration.md says what may stand there'
   console.log(json ? JSON.stringify({ code, says: title, fix }, undefined, 2) : `# ${code}\n\n${title}: ${fix}.`)
   return EXIT.ok
 }

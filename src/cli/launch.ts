@@ -6,7 +6,7 @@ import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { getCACertificates } from 'node:tls'
 import type { Json, Miniflare, MiniflareOptions } from 'miniflare'
-import { parseConfig, renderProblems, type AuditQueue, type Config } from '../config/config.ts'
+import { parseConfig, placeUnmet, renderProblems, type AuditQueue, type Config, type Unmet } from '../config/config.ts'
 import { workerBundle } from './bundle.ts'
 
 export type ConfigSource = {
@@ -191,14 +191,14 @@ function checkConfiguration(
 ): Config {
   const parsed = parseConfig(text, { fileName, local: true })
   if (!parsed.ok) throw new LaunchError('configuration', renderProblems(text, parsed.error))
-  const missing = parsed.value.secretNames.filter((name) => !Object.hasOwn(secrets, name))
-  if (missing.length > 0)
-    throw new LaunchError('configuration', `${fileName} names secrets that have no value here: ${missing.join(', ')}`)
-  const unbound = parsed.value.certificateNames.filter((name) => !Object.hasOwn(certificates, name))
-  if (unbound.length > 0) {
-    const message = `${fileName} names client certificates that are not here: ${unbound.join(', ')}`
-    throw new LaunchError('configuration', `${message}; jagway serve takes them by --certificates`)
-  }
+  const isThere = (name: string): boolean => Object.hasOwn(secrets, name)
+  const unmet: readonly Unmet[] = [
+    ...parsed.value.secretNames.filter((name) => !isThere(name)).map((name) => ({ kind: 'secret', name }) as const),
+    ...parsed.value.certificateNames
+      .filter((name) => !Object.hasOwn(certificates, name))
+      .map((name) => ({ kind: 'certificate', name }) as const),
+  ]
+  if (unmet.length > 0) throw new LaunchError('configuration', renderProblems(text, placeUnmet(unmet, text, fileName)))
   return parsed.value
 }
 

@@ -25,6 +25,7 @@ import { findWarnings } from './lint.ts'
 import type { ConfigPath, ConfigProblem, Finding, Span } from './problem.ts'
 import { readShape } from './shape.ts'
 import { locate, place, readSource } from './source.ts'
+import { toUnmetFindings, type Unmet } from './unmet.ts'
 import { isLoopbackHttp } from './urls.ts'
 
 export { renderProblems } from './frame.ts'
@@ -33,6 +34,7 @@ export type { OwnKeyName } from './link-auth.ts'
 export type { ClientDocument } from './link-documents.ts'
 export type { PolicyTest } from './link-tests.ts'
 export { parseAsked, type Asked, type Situation } from './question.ts'
+export { pathsOfName, type Unmet } from './unmet.ts'
 export {
   CONFIG_CODES,
   didYouMean,
@@ -183,6 +185,12 @@ export function parseConfig(text: string, options: ParseOptions): Result<Config,
 /** What can be used but is hardly meant. For `jagway check`; the Worker does not ask. */
 export function lintConfig(config: Config, text: string, fileName: string, nowMs: number): readonly ConfigProblem[] {
   return placeFindings(findWarnings(config, nowMs), text, fileName)
+}
+
+/** What a configuration that can be used needs and does not have, at the places where it says so. */
+export function placeUnmet(unmet: readonly Unmet[], text: string, fileName: string): readonly ConfigProblem[] {
+  const { source } = readSource(text, fileName)
+  return inOrder(toUnmetFindings(source.value, unmet).map((finding) => place(source, finding)))
 }
 
 /** Findings of somebody else, with their places in the text. */

@@ -33,14 +33,16 @@ export function createBucket(env: Bindings, binding: string): Bucket {
   }
 }
 
-/** The names under which no queue, or no bucket, is bound here. */
+/** The names under which no queue, or no bucket, is bound here. `trail` undefined: none is wanted. */
 export function missingTrail(
   env: Bindings,
-  { binding, bucket }: { readonly binding: string; readonly bucket: string | undefined },
-): string[] {
+  trail: { readonly binding: string; readonly bucket: string | undefined } | undefined,
+): { readonly kind: 'queue' | 'bucket'; readonly name: string }[] {
+  if (trail === undefined) return []
+  const { binding, bucket } = trail
   return [
-    ...(isQueue(env[binding]) ? [] : [binding]),
-    ...(bucket === undefined || isBucket(env[bucket]) ? [] : [bucket]),
+    ...(isQueue(env[binding]) ? [] : [{ kind: 'queue', name: binding } as const]),
+    ...(bucket === undefined || isBucket(env[bucket]) ? [] : [{ kind: 'bucket', name: bucket } as const]),
   ]
 }
 

@@ -263,6 +263,19 @@ export function createSecrets(env: Bindings): Secrets {
   }
 }
 
+/** What is bound under names of our own, told as wrangler.toml has it; what is not there. */
+export function missingBindings(env: Bindings): string[] {
+  const objects = ['FLIGHTS', 'REPLAYS', 'REVOCATIONS', 'LEDGERS'].filter((name) => !has(env[name], 'getByName'))
+  return [
+    ...(has(env['TOKENS'], 'put') ? [] : ['[[kv_namespaces]] with binding = "TOKENS"']),
+    ...objects.map((name) => `[[durable_objects.bindings]] with name = "${name}"`),
+  ]
+}
+
+function has(binding: unknown, method: string): boolean {
+  return typeof binding === 'object' && binding !== null && method in binding
+}
+
 /** A shorter sealing key could be guessed by whoever reads KV; 32 random bytes are recommended. */
 const MIN_SEALING_KEY_CHARS = 16
 

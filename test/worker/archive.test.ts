@@ -166,5 +166,5 @@ test('a gateway whose queue or bucket is not bound does not start, and says whic
     edit: (config) => ({ ...config, audit: { ...AUDIT, queue: { binding: 'NO_QUEUE', bucket: 'NO_BUCKET' } } }),
     launch: launchDisturbed,
   })
-  await expect(start).rejects.toThrow(/not bound in wrangler\.toml: NO_QUEUE, NO_BUCKET/)
+  await expect(start).rejects.toThrow(/CFG115 no queue is bound as NO_QUEUE[^]*CFG115 no bucket is bound as NO_BUCKET/)
 })

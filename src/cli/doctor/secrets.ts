@@ -1,7 +1,7 @@
 // The secrets that the configuration names: whether they are known here, and whether they look like what they have to be.
 // Nothing of a value is ever repeated.
 
-import type { Config, ConfigPath } from '../../config/config.ts'
+import { pathsOfName, type Config, type ConfigPath } from '../../config/config.ts'
 import type { SecretName } from '../../model.ts'
 import { inConfig, type Check, type Finding, type Place } from './finding.ts'
 import type { Tools } from './tools.ts'
@@ -68,19 +68,9 @@ function judgeSealing({ cache }: Config, name: SecretName, value: string, places
   return []
 }
 
-/** Everywhere in the file where a secret is named: `{ "secret": "NAME" }`. */
+/** Everywhere in the file where a secret is named. */
 function placesOf(written: unknown, name: string): Finding['places'] {
-  const places: Place[] = []
-  const walk = (value: unknown, path: ConfigPath): void => {
-    if (typeof value !== 'object' || value === null) return
-    for (const [key, inner] of Object.entries(value)) {
-      const here = [...path, Array.isArray(value) ? Number(key) : key]
-      if (key === 'secret' && inner === name) places.push(toPlace(path))
-      else walk(inner, here)
-    }
-  }
-  walk(written, [])
-  const [first, ...more] = places
+  const [first, ...more] = pathsOfName(written, 'secret', name).map(toPlace)
   // The sealing key need not be written down.
   return [first ?? inConfig(['cache', 'sealing_keys']), ...more]
 }

@@ -72,6 +72,7 @@ describe('jagway explain CODE', () => {
     expect(page).toMatchObject({ code: 0, err: '' })
     expect(page.out).toBe(await readFile(join(import.meta.dirname, '../../../docs/errors/POL101.md'), 'utf8'))
     expect((await explain(['CFG108'])).out).toContain('a reference leads nowhere')
+    expect((await explain(['doc108'])).out).toContain('a server refuses our credential: jagway doctor shows the place')
     expect(JSON.parse((await explain(['RAS101', '--json'])).out)).toMatchObject({
       code: 'RAS101',
       says: expect.any(String),
