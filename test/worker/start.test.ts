@@ -41,12 +41,13 @@ type Bindings = {
   readonly secrets: Readonly<Record<string, string>>
   readonly counters?: typeof COUNTERS
   readonly store?: boolean
-  readonly objects?: readonly (keyof typeof OBJECTS)[]
+  /** The bindings of objects that are left out. */
+  readonly without?: readonly string[]
 }
 
 /** What the Worker has to say when it is started with these, and with no more. */
-async function start({ secrets, counters, store = true, objects }: Bindings): Promise<string> {
-  const bound = objects ?? ['FLIGHTS', 'REPLAYS', 'REVOCATIONS', 'LEDGERS']
+async function start({ secrets, counters, store = true, without = [] }: Bindings): Promise<string> {
+  const bound = Object.entries(OBJECTS).filter(([binding]) => !without.includes(binding))
   const runtime = new Miniflare(
     convertV4MiniflareOptions({
       cf: false,
@@ -63,7 +64,7 @@ async function start({ secrets, counters, store = true, objects }: Bindings): Pr
       ...(counters === undefined ? {} : { ratelimits: counters }),
       ...(store ? { kvNamespaces: { TOKENS: 'tokens' } } : {}),
       durableObjects: Object.fromEntries(
-        bound.map((binding) => [binding, { className: OBJECTS[binding], useSQLite: true }]),
+        bound.map(([binding, className]) => [binding, { className, useSQLite: true }]),
       ),
     }),
   )
@@ -99,9 +100,9 @@ describe('the Worker', () => {
   })
 
   test('says which bindings wrangler.toml lacks', async () => {
-    const said = await start({ ...COMPLETE, store: false, objects: ['FLIGHTS', 'REPLAYS', 'REVOCATIONS'] })
+    const said = await start({ ...COMPLETE, store: false, without: ['LEDGERS', 'DECISIONS'] })
     expect(said).toContain(
-      'bindings are missing in wrangler.toml: [[kv_namespaces]] with binding = "TOKENS", [[durable_objects.bindings]] with name = "LEDGERS"',
+      'bindings are missing in wrangler.toml: [[kv_namespaces]] with binding = "TOKENS", [[durable_objects.bindings]] with name = "LEDGERS", [[durable_objects.bindings]] with name = "DECISIONS"',
     )
   })
 })
