@@ -56,15 +56,17 @@ test.each([
     world.calm()
     const back = Date.now()
     // It is well again: everybody is served within five seconds, and by a token of their own.
-    for (const [index, name] of USERS.entries()) {
-      let answer = await ask(name, index)
-      while (answer.status !== 200 && Date.now() - back < 5_000) {
-        await new Promise((done) => setTimeout(done, 50))
-        answer = await ask(name, index)
-      }
-      expect([answer.status, answer.json['sub']]).toEqual([200, subjectOf(name)])
-    }
-    expect(Date.now() - back).toBeLessThan(5_500)
+    const recovered = await Promise.all(
+      USERS.map(async (name, index) => {
+        for (;;) {
+          const asked = Date.now()
+          const answer = await ask(name, index)
+          if (answer.status === 200 || asked - back >= 5_000) return [answer.status, answer.json['sub']]
+          await new Promise((done) => setTimeout(done, 50))
+        }
+      }),
+    )
+    expect(recovered).toEqual(USERS.map((name) => [200, subjectOf(name)]))
     expect(world.strays()).toEqual([])
   },
   60_000,

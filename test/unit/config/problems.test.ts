@@ -1155,7 +1155,7 @@ describe('parseConfig(): two faults in one file', () => {
   /** All of them take as long as the rest of the tests together. */
   const EVERY = 9
 
-  it('are both told, each in its place, wherever they are', () => {
+  it('are both told, each in its place, wherever they are', { timeout: 60_000 }, () => {
     const missed: string[] = []
     let pairs = 0
     rows.forEach(([one, piece, replacement], index) => {

@@ -1,4 +1,5 @@
 // What is revoked for whom: every combination of a selector against every subject it could be mistaken for.
+import process from 'node:process'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Revocation, RevocationSelector } from '../../../src/connection.ts'
@@ -154,10 +155,11 @@ test('twenty thousand users cut off cost a request no walk through all of them',
   const snapshot = createSnapshot(
     Array.from({ length: 20_000 }, (_, index) => cutoff({ user: `user-${index}` }, NOW, `c${index}`)),
   )
-  const start = performance.now()
+  // Of the process and not of the clock, which other programs use up as well.
+  const start = process.cpuUsage()
   // A walk would be 400 million comparisons.
   for (let index = 0; index < 20_000; index++) snapshot.standingOf({ ...ALICE, user: `user-${index}` }, NOW)
-  expect(performance.now() - start).toBeLessThan(500)
+  expect(process.cpuUsage(start).user).toBeLessThan(500_000)
   expect(snapshot.standingOf({ ...ALICE, user: 'user-19999' }, NOW).tokensUntil).toBe(NOW)
   expect(snapshot.standingOf(ALICE, NOW)).toEqual(CLEAR)
 })
