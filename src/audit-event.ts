@@ -117,7 +117,10 @@ export const auditEventSchema = v.strictObject({
   policy: optional(
     v.strictObject({
       effect: v.picklist(['allow', 'deny']),
-      rule: optional(v.string()),
+      rule: optional(text('The one that decided.')),
+      also: optional(
+        described(texts, 'Other rules that were about it: they allow it too, or deny it or some of its scopes.'),
+      ),
       shadow: optional(
         described(texts, 'The rules with the effect shadow-deny that would have denied this, or some of its scopes.'),
       ),

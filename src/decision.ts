@@ -25,7 +25,7 @@ export interface DecisionCount {
   readonly count: number
 }
 
-/** How often a rule has decided. */
+/** How often a rule was about a request. */
 export interface RuleHits {
   readonly rule: string
   readonly hits: number

@@ -329,6 +329,8 @@ export declare class Permit {
   readonly rule: string
   /** The ids of shadow rules that would have denied it, or some of its scopes. */
   readonly shadow: readonly string[]
+  /** The ids of other rules that were about it: they allow it too, or deny some of it. */
+  readonly also: readonly string[]
   /** How the user signed in, as far as rules here ask for that; a token of another login is another token. */
   readonly assurance: string | undefined
   /** Access tokens obtained up to this time are dead, in milliseconds since the epoch; 0: none is. */

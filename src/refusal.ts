@@ -21,6 +21,8 @@ export interface Refusal {
   readonly got?: string
   /** For the auditor only. Holds no token, no secret and no foreign text. */
   readonly detail?: string
+  /** For the auditor only: the ids of other rules that were about it. */
+  readonly also?: readonly string[]
   readonly retryAfterSeconds?: number
   /** The methods that are supported there; left out, those of proxied requests. */
   readonly allow?: string

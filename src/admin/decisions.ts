@@ -1,4 +1,4 @@
-// What was decided lately, how often, and by which rule: the decision log as administrators ask for it. Nothing here is the
+// What was decided lately, how often, and what each rule had to do with it: the decision log as administrators ask for it. Nothing here is the
 // record that auditors keep; how much is missing is said.
 import type { Config } from '../config/config.ts'
 import type { RevocationSelector } from '../connection.ts'
@@ -90,7 +90,7 @@ export async function readCounters({ ports, search, note }: Look): Promise<Resul
   )
 }
 
-/** Of those that are configured; what others have decided in their time is of no use. */
+/** Of those that are configured; what others were about in their time is of no use. */
 export async function listRules({ ports, search, note }: Look): Promise<Result<Response, Refusal>> {
   const query = readQuery(search, ['days'])
   if (!query.ok) return query

@@ -52,7 +52,7 @@ export function createDecisionSink({ log, background, clock, sleep }: DecisionSi
     if (hours.length > MAX_HOURS) {
       const dropped = hours.shift()
       current = undefined
-      made.uncounted += dropped === undefined ? 0 : decisionsIn(dropped)
+      if (dropped !== undefined) lose(dropped, made)
     }
     return made
   }
@@ -71,17 +71,14 @@ export function createDecisionSink({ log, background, clock, sleep }: DecisionSi
   async function send(since: number): Promise<void> {
     for (let round = 0; round < MAX_ROUNDS && hours.length > 0; round++) {
       await sleep(GATHER_MS)
+      if (hours.length === 0) break
       const taken = hours
       const batch = takeBatch()
       try {
         await log.add(batch)
       } catch {
         // It may have arrived all the same: sent again it could count twice.
-        for (const hour of taken) {
-          const again = hourOf(hour.hour)
-          again.uncounted += decisionsIn(hour)
-          again.lostEvents += hour.lostEvents
-        }
+        for (const hour of taken) lose(hour, hourOf(hour.hour))
       }
     }
     if (sendingSince === since) sendingSince = undefined
@@ -119,8 +116,10 @@ function count(hour: Hour, { time, outcome, code = '', client, resource, policy 
   else if (counts.size < MAX_KEYS) {
     counts.set(key, { kind: { outcome, code, client: clientId, resource: resourceId }, count: 1 })
   } else hour.uncounted += 1
-  if (policy?.rule !== undefined) hit(hits, policy.rule, time)
-  if (policy?.shadow !== undefined) for (const rule of policy.shadow) hit(hits, rule, time)
+  if (policy === undefined) return
+  if (policy.rule !== undefined) hit(hits, policy.rule, time)
+  if (policy.also !== undefined) for (const rule of policy.also) hit(hits, rule, time)
+  if (policy.shadow !== undefined) for (const rule of policy.shadow) hit(hits, rule, time)
 }
 
 function hit(hits: Hour['hits'], rule: string, time: string): void {
@@ -132,8 +131,10 @@ function hit(hits: Hour['hits'], rule: string, time: string): void {
   }
 }
 
-function decisionsIn({ counts, uncounted }: Hour): number {
-  return [...counts.values()].reduce((sum, each) => sum + each.count, uncounted)
+/** What is known of one hour is gone; how much that was is told of another, or of the same from now on. */
+function lose({ counts, uncounted, lostEvents }: Hour, teller: Hour): void {
+  teller.uncounted += [...counts.values()].reduce((sum, each) => sum + each.count, uncounted)
+  teller.lostEvents += lostEvents
 }
 
 function toHour({ hour, counts, hits, uncounted, lostEvents }: Hour): HourOfDecisions {

@@ -197,8 +197,13 @@ function userOf(
   return groups.length === 0 ? user : { ...user, groups }
 }
 
-function allowance({ rule, shadow }: Permit): NonNullable<AuditEvent['policy']> {
-  return { effect: 'allow', rule, ...(shadow.length === 0 ? {} : { shadow }) }
+function allowance({ rule, also, shadow }: Permit): NonNullable<AuditEvent['policy']> {
+  return {
+    effect: 'allow',
+    rule,
+    ...(also.length === 0 ? {} : { also }),
+    ...(shadow.length === 0 ? {} : { shadow }),
+  }
 }
 
 function actorOf({ actorType, credential }: Facts): Partial<AuditEvent> {
@@ -211,7 +216,10 @@ function actorOf({ actorType, credential }: Facts): Partial<AuditEvent> {
 
 function denial(refusal: Refusal | undefined, rule: string | undefined): Partial<AuditEvent> {
   if (!isByPolicy(refusal)) return {}
-  return { policy: { effect: 'deny', ...(rule === undefined ? {} : { rule }) } }
+  const { also } = refusal
+  return {
+    policy: { effect: 'deny', ...(rule === undefined ? {} : { rule }), ...(also === undefined ? {} : { also }) },
+  }
 }
 
 function denyingRule(refusal: Refusal | undefined): string | undefined {

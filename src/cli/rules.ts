@@ -1,4 +1,4 @@
-// `jagway rules`: how often each rule of a gateway has decided, and which never did.
+// `jagway rules`: how often each rule of a gateway was about a request, and which never was.
 
 import { defineCommand } from 'citty'
 import * as v from 'valibot'
@@ -13,7 +13,7 @@ const answerSchema = v.object({
 })
 
 export default defineCommand({
-  meta: { name: 'rules', description: 'Show how often each rule of a gateway has decided.' },
+  meta: { name: 'rules', description: 'Show how often each rule of a gateway was about a request.' },
   args: {
     days: { type: 'string', valueHint: 'N', description: 'In so many days (default and most: 90)' },
     ...ADMIN_ARGS,

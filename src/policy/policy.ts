@@ -59,7 +59,7 @@ export function createPolicy(rules: readonly Rule[], resources: Iterable<Resourc
       const set = index.ruleSet(resource, caller.name)
       const verdict = judge(set, { ...asking, action, nowMs }, resource)
       if (verdict.reason !== 'rule_allows') return err(toRefusal(verdict, principal, set))
-      const { scopes, rule, shadow } = verdict
+      const { scopes, rule, shadow, also = [] } = verdict
       const { details, actor } = action.kind === 'token' ? action : {}
       const assurance = assuranceOf(principal, set)
       return ok(
@@ -71,6 +71,7 @@ export function createPolicy(rules: readonly Rule[], resources: Iterable<Resourc
           actor,
           rule,
           shadow,
+          also,
           tokensUntil: tokensUntil.value,
           assurance,
         }),
@@ -123,18 +124,19 @@ function toRefusal(
   principal: Principal,
   set: RuleSet,
 ): Refusal {
+  const also = verdict.also === undefined ? {} : { also: verdict.also }
   switch (verdict.reason) {
     case 'rule_denies':
-      return { code: 'POL101', name: verdict.rule }
+      return { code: 'POL101', name: verdict.rule, ...also }
     case 'no_rule_allows':
-      return { code: 'POL100', ...missingGroups(principal, set) }
+      return { code: 'POL100', ...missingGroups(principal, set), ...also }
     case 'scope_not_allowed':
     case 'no_scope_left':
-      return { code: 'POL102' }
+      return { code: 'POL102', ...also }
     case 'details_not_allowed':
-      return { code: 'POL104' }
+      return { code: 'POL104', ...also }
     case 'login_too_weak':
-      return { code: 'POL103', name: verdict.rule, stepUp: verdict.stepUp }
+      return { code: 'POL103', name: verdict.rule, stepUp: verdict.stepUp, ...also }
     case 'not_open_to_client':
       return { code: 'CLI106', detail: 'no rule opens it to this client' }
   }

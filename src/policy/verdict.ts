@@ -5,8 +5,11 @@ import type { Refusal } from '../refusal.ts'
 import { isOfLogin, type ConditionCriterion, type Question } from './criteria.ts'
 import type { LocalRule, RuleSet } from './rule-set.ts'
 
+/** With the ids of the other rules that were about it and allow or deny; undefined: there are none. */
+export type Verdict = Reason & { readonly also?: readonly string[] }
+
 /** Every reason for yes and for no. */
-export type Verdict =
+type Reason =
   | {
       readonly reason: 'rule_allows'
       readonly rule: string
@@ -33,11 +36,22 @@ export function judge(set: RuleSet, question: Question, resource: Resource): Ver
   // Before any denial: its name would betray the resource.
   if (action.kind === 'token' && nowMs >= set.openUntil) return { reason: 'not_open_to_client' }
   const { allowing, denying, shadowing, wanting } = sift(set, question)
-  const verdict = weigh({ allowing, denying, set, resource, action })
-  if (verdict.reason !== 'rule_allows') return stepUp(wanting, { allowing, denying, set, resource, action }) ?? verdict
-  return shadowing.length === 0
-    ? verdict
-    : { ...verdict, shadow: shadowOver(verdict.scopes, shadowing, typesOf(action)) }
+  const scales: Scales = { allowing, denying, set, resource, action }
+  const verdict = weigh(scales)
+  if (verdict.reason !== 'rule_allows') return withOthers(stepUp(wanting, scales) ?? verdict, scales)
+  const shadow = shadowing.length === 0 ? NONE : shadowOver(verdict.scopes, shadowing, typesOf(action))
+  return withOthers(shadow === NONE ? verdict : { ...verdict, shadow }, scales)
+}
+
+/** So many are named; nobody would read more. */
+const MAX_OTHERS = 32
+
+function withOthers(reason: Reason, { allowing, denying }: Scales): Verdict {
+  const named = 'rule' in reason ? reason.rule : undefined
+  // Nearly always: one rule was about it, and it is named.
+  if (denying.length === 0 && allowing.length <= 1 && allowing[0]?.rule.id === named) return reason
+  const ids = [...allowing, ...denying].map(({ rule }) => rule.id).filter((id) => id !== named)
+  return ids.length === 0 ? reason : { ...reason, also: ids.slice(0, MAX_OTHERS) }
 }
 
 /** The rules that fit by their effect, and those that allow and would fit after another login; in the order of the file. */
@@ -93,7 +107,7 @@ interface Scales {
   readonly action: Action
 }
 
-function weigh(scales: Scales): Verdict {
+function weigh(scales: Scales): Reason {
   const { allowing, denying, resource, action } = scales
   const denial = denying.find(({ rule }) => deniesAll(rule))
   if (denial !== undefined) return { reason: 'rule_denies', rule: denial.rule.id }
@@ -132,7 +146,7 @@ function scopesOf(first: LocalRule, { allowing, denying, set }: Scales): readonl
 }
 
 /** RFC 9470: the first rule that another login would satisfy, if that alone would turn the no into a yes. */
-function stepUp(wanting: readonly LocalRule[], scales: Scales): Verdict | undefined {
+function stepUp(wanting: readonly LocalRule[], scales: Scales): Reason | undefined {
   for (const wanted of wanting) {
     const allowing = [...scales.allowing, ...wanting.filter((other) => isSatisfiedWith(other, wanted))]
     if (weigh({ ...scales, allowing }).reason !== 'rule_allows') continue

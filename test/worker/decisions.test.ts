@@ -107,7 +107,7 @@ test('what was allowed and what was denied is in the log, in the counters and at
 
   const rules = await look('rules')
   const hits = Object.fromEntries(listOf(rules, 'rules').map((rule) => [rule['id'], rule['hits']]))
-  expect(hits).toMatchObject({ people: 1, 'no-secrets': 1, agents: 1, 'not-mallory': 0 })
+  expect(hits).toMatchObject({ people: 2, 'no-secrets': 1, agents: 1, 'not-mallory': 0 })
   expect(Date.parse(String(rules['counted_since']))).toBeGreaterThan(Date.now() - 60_000)
 
   const everything = JSON.stringify([decisions, counters, rules])

@@ -119,10 +119,32 @@ describe('what was decided', () => {
       rules: [
         { id: 'no-mallory', effect: 'deny', hits: 1, last_hit: early },
         { id: 'watch', effect: 'shadow-deny', hits: 1, last_hit: late },
-        { id: 'all', effect: 'allow', hits: 2, last_hit: late },
+        { id: 'all', effect: 'allow', hits: 3, last_hit: late },
         { id: 'idle', effect: 'deny', hits: 0 },
       ],
     })
+  })
+
+  test('is told of rules that were about it and did not decide: what has no hits was about nothing', async () => {
+    world = await createWorld({
+      rules: [
+        { id: 'first', effect: 'allow', who: { users: ['ann'] } },
+        { id: 'second', effect: 'allow', resources: ['tasks'] },
+        { id: 'less', effect: 'deny', who: { groups: ['interns'] }, scopes: ['tasks.read'] },
+        { id: 'idle', effect: 'allow', resources: ['notes'], methods: ['DELETE'] },
+      ],
+    })
+    expect((await world.use('ann')).status).toBe(200)
+    const intern = await world.idToken('bo', ['interns'])
+    const refused = await world.use('bo', 'tasks', intern)
+    expect([refused.status, await refused.text()]).toEqual([403, expect.not.stringMatching(/second|less/)])
+    expect(world.sink.events.at(-1)).toMatchObject({
+      code: 'POL102',
+      policy: { effect: 'deny', also: ['second', 'less'] },
+    })
+    const { rules } = (await look(RULES_PATH)).body
+    const hits = Array.isArray(rules) ? rules.map((rule) => `${rule.id} ${rule.hits}`) : []
+    expect(hits).toEqual(['first 1', 'second 2', 'less 1', 'idle 0'])
   })
 
   test('is told of so many days only, and never as if it had been counted for longer', async () => {

@@ -117,7 +117,7 @@ describe('a decision', () => {
 })
 
 describe('what is counted', () => {
-  test('is every decision by hour, outcome, code, client and resource; and each rule that decided, in the shadow too', async () => {
+  test('is every decision by hour, outcome, code, client and resource; and each rule that was about it, in the shadow too', async () => {
     const world = gathering()
     const denied = { outcome: 'deny', code: 'POL101', policy: { effect: 'deny', rule: 'no' } } as const
     const late = '2027-01-15T09:00:01.000Z'
@@ -125,7 +125,7 @@ describe('what is counted', () => {
       event(),
       event({
         time: '2027-01-15T08:59:59.000Z',
-        policy: { effect: 'allow', rule: 'all', shadow: ['maybe', 'perhaps'] },
+        policy: { effect: 'allow', rule: 'all', also: ['wide'], shadow: ['maybe', 'perhaps'] },
       }),
       event(denied),
       event({ ...denied, client: { id: 'bot', auth: 'edge' }, time: late }),
@@ -142,6 +142,7 @@ describe('what is counted', () => {
         ],
         hits: [
           seen('all', 2, '2027-01-15T08:59:59.000Z'),
+          seen('wide', 1, '2027-01-15T08:59:59.000Z'),
           seen('maybe', 1, '2027-01-15T08:59:59.000Z'),
           seen('perhaps', 1, '2027-01-15T08:59:59.000Z'),
           seen('no', 1),

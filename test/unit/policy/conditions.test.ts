@@ -216,7 +216,7 @@ describe('how the user signed in', () => {
     expect(permitOf([write, read], { who: strong }).scopes).toEqual(['tasks.read', 'tasks.write'])
     // Whoever wants the scope that only the stronger login has hears how to get it.
     const wanted = refusalOf([read, write], { who: weak, action: ask('tasks.read', 'tasks.write') })
-    expect(wanted).toEqual({ code: 'POL103', name: 'write', stepUp: { acrValues: 'phr' } })
+    expect(wanted).toEqual({ code: 'POL103', name: 'write', also: ['read'], stepUp: { acrValues: 'phr' } })
   })
 
   test('is asked for by the first rule that it would satisfy, together with those it satisfies as well', () => {

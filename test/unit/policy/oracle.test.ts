@@ -195,6 +195,12 @@ describe('explain()', () => {
           expect(told.decision).toBe(result.error.stepUp === undefined ? 'deny' : 'step_up')
         }
         expect(told.rules.map(({ id }) => id)).toEqual(rules.map(({ id }) => id))
+        const also = result.ok ? result.value.also : (result.error.also ?? [])
+        const about = told.rules.filter(
+          ({ holds, effect, id }) => holds && effect !== 'shadow-deny' && id !== told.rule,
+        )
+        const isAsked = !['TOK109', 'POL110', 'CLI106'].includes(result.ok ? '' : result.error.code)
+        expect(also.toSorted()).toEqual(isAsked ? about.map(({ id }) => id).toSorted() : [])
         const wrong = told.rules.filter(({ holds, conditions }, index) => {
           const one = rules[index]
           const failed = conditions.filter((each) => !each.holds)
