@@ -265,7 +265,9 @@ export function createSecrets(env: Bindings): Secrets {
 
 /** What is bound under names of our own, told as wrangler.toml has it; what is not there. */
 export function missingBindings(env: Bindings): string[] {
-  const objects = ['FLIGHTS', 'REPLAYS', 'REVOCATIONS', 'LEDGERS', 'DECISIONS'].filter((name) => !has(env[name], 'getByName'))
+  const objects = ['FLIGHTS', 'REPLAYS', 'REVOCATIONS', 'LEDGERS', 'DECISIONS'].filter(
+    (name) => !has(env[name], 'getByName'),
+  )
   return [
     ...(has(env['TOKENS'], 'put') ? [] : ['[[kv_namespaces]] with binding = "TOKENS"']),
     ...objects.map((name) => `[[durable_objects.bindings]] with name = "${name}"`),
