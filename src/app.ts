@@ -185,12 +185,29 @@ async function decide(
   const start = ports.clock.millis()
   const result = await work().catch((error: unknown) => err<Refusal>({ code: 'INT100', detail: whereabouts(error) }))
   const response = result.ok ? result.value : toBytes(result.error, context(ports.config, facts.requestId))
-  ports.recorder.write(facts, {
-    status: response.status,
-    refusal: result.ok ? undefined : result.error,
-    totalMs: ports.clock.millis() - start,
-  })
+  const totalMs = ports.clock.millis() - start
+  // What an API has answered is passed on as it is.
+  if (!result.ok || facts.door !== 'request.forward') label(response, facts, totalMs)
+  ports.recorder.write(facts, { status: response.status, refusal: result.ok ? undefined : result.error, totalMs })
   return response
+}
+
+/** Where a token is got or used. At the other doors it is nobody's business how long a look-up takes: it could tell what was found. */
+const TIMED: ReadonlySet<Facts['door']> = new Set(['request.forward', 'token.issue'])
+
+/**
+ * An answer of ours says by which id it is on record, and how long it took (Server Timing): to whoever has proven who they are,
+ * and to nobody else; in whole milliseconds.
+ */
+function label(
+  { headers }: Response,
+  { door, requestId, client, assertion, credential }: Facts,
+  totalMs: number,
+): void {
+  headers.set('jagway-request-id', requestId)
+  if (!TIMED.has(door) || (client === undefined && assertion === undefined)) return
+  const parts = Object.entries({ ...credential?.ms, total: totalMs })
+  headers.set('server-timing', parts.map(([name, ms]) => `${name};dur=${Math.round(ms)}`).join(', '))
 }
 
 function newFacts(door: Facts['door'], request: Request, id: string, { traceId }: TraceContext): Facts {

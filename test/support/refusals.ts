@@ -53,6 +53,11 @@ async function expectEvent(answer: Answer, code: string, door: string): Promise<
     code,
     http: { status: answer.status },
   })
+  expect(answer.headers['jagway-request-id']).toBe(event['id'])
+  // Who has proven nothing learns nothing of how long things take, and nobody how long a look-up does.
+  if (event['client'] === undefined || door === 'token.revoke' || door === 'token.introspect')
+    expect(answer.headers).not.toHaveProperty('server-timing')
+  else expect(answer.headers['server-timing']).toMatch(/^(?:\w+;dur=\d+, )*total;dur=\d+$/)
   return event
 }
 

@@ -31,6 +31,8 @@ test('an ID token becomes an access token that the resource takes', async () => 
     'cache-control': 'no-store',
     pragma: 'no-cache',
     'x-content-type-options': 'nosniff',
+    'jagway-request-id': (await answer.event())['id'],
+    'server-timing': expect.stringMatching(/^exchange;dur=\d+, redeem;dur=\d+, total;dur=\d+$/),
   })
   expect(world.legs()).toEqual({ exchanges: 1, redemptions: 1 })
   expect(world.forwarded()).toBe(0)

@@ -92,6 +92,31 @@ describe('an event', () => {
   })
 })
 
+describe('an answer of ours', () => {
+  test('says by which id it is on record, and how long it took to those alone who have proven who they are', async () => {
+    const world = createWorld({ rules: [{ id: 'nobody', effect: 'deny' }] })
+    const told = ({ headers }: Response) => [headers.get('jagway-request-id'), headers.get('server-timing')]
+    const refusedUnknown = await get(world, '/r/tasks/x')
+    const refusedClient = await postToken(world, 'a=b', 'wrong')
+    const refusedAlice = await asAlice(world, '/r/tasks/x')
+    const refusedAgent = await postToken(world, 'grant_type=x')
+    const ids = world.sink.events.map(({ id }) => id)
+    expect([refusedUnknown, refusedClient, refusedAlice, refusedAgent].map(told)).toEqual([
+      [ids[0], null],
+      [ids[1], null],
+      [ids[2], 'total;dur=0'],
+      [ids[3], 'total;dur=0'],
+    ])
+  })
+
+  test('is told from one of an API, to which neither is added', async () => {
+    const world = createWorld()
+    const { headers } = await asAlice(world, '/r/tasks/x')
+    expect(headers.get('x-upstream')).toBe('yes')
+    expect([headers.get('jagway-request-id'), headers.get('server-timing')]).toEqual([null, null])
+  })
+})
+
 describe('a fault', () => {
   // A secret that is there at the start and gone later: reading it throws, and nobody expects that.
   const broken: WorldOptions = { cache: { sealing_keys: [{ secret: 'CANARY_SECRET_NAME' }] } }

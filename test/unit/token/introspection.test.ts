@@ -126,7 +126,7 @@ describe('a token that is not active says nothing else', () => {
     expect(await world.introspect(token)).toMatchObject({ active: true })
   })
 
-  test('where it is another client’s, an edge client’s, nobody’s or no access token; the answers are the same bytes', async () => {
+  test('where it is another client’s, an edge client’s, nobody’s or no access token; the answers are the same bytes but for their ids', async () => {
     const world = await createShownWorld()
     await world.use('ann')
     const tokens = [
@@ -140,7 +140,11 @@ describe('a token that is not active says nothing else', () => {
     const answers = []
     for (const token of tokens) {
       const answer = await world.send('/introspect', { form: { token } })
-      answers.push([answer.status, await answer.text(), ...[...answer.headers].flat()].join('\n'))
+      const headers = [...answer.headers]
+        .flat()
+        .join('\n')
+        .replace(/req_\w+/, 'its id')
+      answers.push(`${answer.status}\n${await answer.text()}\n${headers}`)
     }
     expect(answers[0]).toMatch(/^200\n\{"active":false\}\n/)
     expect(new Set(answers).size).toBe(1)
