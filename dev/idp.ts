@@ -7,7 +7,7 @@ import { createLocalJWKSet, exportJWK, generateKeyPair, jwtVerify, SignJWT, type
 import { errors, Provider, type Client, type Context, type Parameters } from 'oidc-provider'
 import type { Certificate } from './certificate.ts'
 import { Memory } from './memory.ts'
-import { ID_JAG, ID_JAG_TYP, ID_TOKEN, TOKEN_EXCHANGE } from './oauth-names.ts'
+import { ID_JAG, ID_JAG_TYP, ID_TOKEN, REFRESH_TOKEN, TOKEN_EXCHANGE } from './oauth-names.ts'
 import { proofFeature, provenKey } from './proofs.ts'
 import { readText, startServer } from './server.ts'
 import type { Exchange, Traffic } from './traffic.ts'
@@ -79,10 +79,12 @@ export async function startIdp(options: {
       IdToken: ID_TOKEN_SECONDS,
       AccessToken: ID_TOKEN_SECONDS,
       AuthorizationCode: 60,
+      RefreshToken: 86_400,
       Grant: 86_400,
       Interaction: 600,
       Session: 86_400,
     },
+    issueRefreshToken: async () => true,
     features: { devInteractions: { enabled: false }, dPoP: proofFeature(options.proofNonces === true) },
     discovery: { identity_chaining_requested_token_types_supported: [ID_JAG] },
     interactions: { url: (_ctx: Context, interaction: { readonly uid: string }) => `/login/${interaction.uid}` },
@@ -120,9 +122,11 @@ export async function startIdp(options: {
   ): Promise<Record<string, unknown>> {
     if (single(parameters, 'requested_token_type') !== ID_JAG)
       throw new errors.InvalidRequest('requested_token_type must be the one of an ID-JAG')
-    if (single(parameters, 'subject_token_type') !== ID_TOKEN)
-      throw new errors.InvalidRequest('subject_token_type must be the one of an ID token')
-    const subject = await verifySubject(single(parameters, 'subject_token'), client)
+    const type = single(parameters, 'subject_token_type')
+    if (type !== ID_TOKEN && type !== REFRESH_TOKEN)
+      throw new errors.InvalidRequest('subject_token_type must be the one of an ID token or of a refresh token')
+    const token = single(parameters, 'subject_token')
+    const subject = type === ID_TOKEN ? await verifyIdToken(token, client) : await useRefreshToken(token, client)
     const connection = findConnection(client, single(parameters, 'audience'))
     const resources = listOf(parameters['resource'])
     const foreign = resources.find((resource) => !connection.resources.includes(resource))
@@ -146,6 +150,7 @@ export async function startIdp(options: {
         scope,
         ...subject.login,
         email: subject.email,
+        groups: subject.groups,
         ...(jkt === undefined ? {} : { cnf: { jkt } }),
       },
     )
@@ -155,11 +160,12 @@ export async function startIdp(options: {
       token_type: 'N_A',
       expires_in: ID_JAG_SECONDS,
       scope,
+      ...('successor' in subject ? { refresh_token: subject.successor } : {}),
     }
   }
 
   /** RFC 8693 §2.2.2 would say invalid_request; every ID-JAG text shows invalid_grant for a bad subject token. */
-  async function verifySubject(token: string, client: Client) {
+  async function verifyIdToken(token: string, client: Client) {
     const claims = await jwtVerify(token, ownKeys, {
       algorithms: ['RS256'],
       issuer,
@@ -182,7 +188,25 @@ export async function startIdp(options: {
     if (user === undefined) throw new errors.InvalidGrant('subject is unknown')
     const { auth_time, acr, amr } = claims
     // The assurance of the login, not of this exchange.
-    return { name: user.name, email: user.email, login: definedOnly({ auth_time, acr, amr }) }
+    return { ...user, login: definedOnly({ auth_time, acr, amr }) }
+  }
+
+  /** As the refresh grant would take it: each is good once, and one that comes again ends everything that came of its login. */
+  async function useRefreshToken(token: string, client: Client) {
+    const shown = await provider.RefreshToken.find(token)
+    if (shown === undefined || shown.clientId !== client.clientId)
+      throw new errors.InvalidGrant('refresh token is unknown, over, or of another client')
+    if (shown.consumed !== undefined) {
+      await provider.RefreshToken.revokeByGrantId(shown.grantId)
+      throw new errors.InvalidGrant('refresh token was used before')
+    }
+    const user = findUser(shown.accountId)
+    if (user === undefined) throw new errors.InvalidGrant('subject is unknown')
+    await shown.consume()
+    const { accountId, acr, amr, authTime, expiresWithSession, grantId, gty, scope, sessionUid } = shown
+    const next = { accountId, acr, amr, authTime, expiresWithSession, grantId, scope, sessionUid }
+    const successor = await new provider.RefreshToken({ ...definedOnly(next), accountId, grantId, gty, client }).save()
+    return { ...user, login: definedOnly({ auth_time: authTime, acr, amr }), successor }
   }
 
   function findConnection(client: Client, audience: string): Connection {
@@ -247,7 +271,7 @@ function toMetadata(client: IdpClient): Record<string, unknown> {
     client_id: client.id,
     redirect_uris: [REDIRECT_URI],
     response_types: ['code'],
-    grant_types: ['authorization_code', TOKEN_EXCHANGE],
+    grant_types: ['authorization_code', 'refresh_token', TOKEN_EXCHANGE],
     id_token_signed_response_alg: 'RS256',
     require_auth_time: true,
   }

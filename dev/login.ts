@@ -44,7 +44,7 @@ async function main(): Promise<number> {
     return EXIT_UNREACHABLE
   }
   try {
-    console.log(await signIn(state.issuer, state.loginClients[request.client], request.user))
+    console.log((await signIn(state.issuer, state.loginClients[request.client], request.user)).idToken)
     return 0
   } catch (error) {
     console.error(error instanceof Error ? error.message : error)

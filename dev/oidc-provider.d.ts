@@ -56,6 +56,30 @@ declare module 'oidc-provider' {
     save(): Promise<string>
   }
 
+  export type RefreshTokenFields = {
+    readonly accountId: string
+    readonly acr?: string
+    readonly amr?: readonly string[]
+    readonly authTime?: number
+    readonly expiresWithSession?: boolean
+    readonly grantId: string
+    readonly scope?: string
+    readonly sessionUid?: string
+  }
+
+  export interface RefreshToken extends RefreshTokenFields {}
+  export class RefreshToken {
+    constructor(options: RefreshTokenFields & { readonly client: Client; readonly gty: string })
+    /** Undefined: unknown, expired, or of a session that is over. */
+    static find(token: string): Promise<RefreshToken | undefined>
+    static revokeByGrantId(grantId: string): Promise<void>
+    readonly clientId: string
+    readonly gty: string
+    readonly consumed?: unknown
+    consume(): Promise<void>
+    save(): Promise<string>
+  }
+
   export class Grant {
     constructor(options: { accountId: string; clientId: string })
     addOIDCScope(scope: string): void
@@ -68,6 +92,7 @@ declare module 'oidc-provider' {
     readonly issuer: string
     readonly ResourceServer: typeof ResourceServer
     readonly AccessToken: typeof AccessToken
+    readonly RefreshToken: typeof RefreshToken
     readonly Grant: typeof Grant
     callback(): RequestListener
     use(middleware: (ctx: Context, next: () => Promise<void>) => Promise<void>): void

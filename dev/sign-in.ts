@@ -9,8 +9,10 @@ export type LoginClient = { readonly id: string } & ({ readonly secret: string }
 
 const MAX_STEPS = 10
 
+export type SignIn = { readonly idToken: string; readonly refreshToken: string }
+
 /** The caller must already trust the certificate of the identity provider. */
-export async function signIn(issuer: string, who: LoginClient, user: string): Promise<string> {
+export async function signIn(issuer: string, who: LoginClient, user: string): Promise<SignIn> {
   const config = await client.discovery(new URL(issuer), who.id, undefined, await authentication(who))
   const verifier = client.randomPKCECodeVerifier()
   const nonce = client.randomNonce()
@@ -29,8 +31,10 @@ export async function signIn(issuer: string, who: LoginClient, user: string): Pr
     expectedState: state,
     idTokenExpected: true,
   })
-  if (tokens.id_token === undefined) throw new Error('the identity provider gave no ID token')
-  return tokens.id_token
+  const { id_token: idToken, refresh_token: refreshToken } = tokens
+  if (idToken === undefined || refreshToken === undefined)
+    throw new Error('the identity provider gave no ID token, or no refresh token')
+  return { idToken, refreshToken }
 }
 
 async function authentication(who: LoginClient): Promise<client.ClientAuth> {

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { exportJWK, generateKeyPair, type JWK } from 'jose'
 import { localCertificate } from './certificate.ts'
 import { startIdp, type Idp } from './idp.ts'
-import { signIn, type LoginClient } from './sign-in.ts'
+import { signIn, type LoginClient, type SignIn } from './sign-in.ts'
 import { NOTES_SCOPES, startNotes, type Notes } from './notes.ts'
 import { DEV_CONFIG, GATEWAY_PORT, WORLD_PORTS, type WorldPorts } from './ports.ts'
 import { freePort } from './server.ts'
@@ -31,6 +31,8 @@ export type World = {
   readonly loginClients: Readonly<Record<ClientName, LoginClient>>
   /** The real authorization-code login with PKCE, over HTTP and without a browser. Gives the ID token. */
   readonly login: (user: string, client?: ClientName) => Promise<string>
+  /** The same, with the refresh token, which is good once: a use of it brings the next. */
+  readonly signIn: (user: string, client?: ClientName) => Promise<SignIn>
   /** The gateway's configuration for this world; `text` of another file may be given. */
   readonly config: (publicUrl?: string, text?: string) => string
   /** Values of the secrets which that configuration names. */
@@ -122,6 +124,7 @@ export async function startWorld(
       gateway: { id: 'gateway', secret: SECRETS.GATEWAY_IDP_SECRET },
       assistant: { id: 'assistant', key: assistantKey },
     }
+    const signInAs = (user: string, client: ClientName = 'gateway') => signIn(idp.issuer, loginClients[client], user)
     const ports = { idp: idp.issuer, tasks: tasks.origin, notes: notes.origin }
     return {
       idp,
@@ -132,7 +135,8 @@ export async function startWorld(
       traffic,
       assistantKey,
       loginClients,
-      login: (user, client = 'gateway') => signIn(idp.issuer, loginClients[client], user),
+      login: async (user, client) => (await signInAs(user, client)).idToken,
+      signIn: signInAs,
       config: (publicUrl, text = devConfig) =>
         text
           .replaceAll(`http://127.0.0.1:${GATEWAY_PORT}`, publicUrl ?? `http://127.0.0.1:${GATEWAY_PORT}`)

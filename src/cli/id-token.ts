@@ -74,7 +74,7 @@ export async function signInLocally(
     throw new ExitError(EXIT.unreachable, 'the local world is not running: start it with jagway dev')
   const { signIn } = await import('../../dev/sign-in.ts')
   try {
-    return await signIn(state.issuer, state.loginClients[client], user)
+    return (await signIn(state.issuer, state.loginClients[client], user)).idToken
   } catch (error) {
     throw new ExitError(EXIT.unreachable, `cannot sign in as ${plain(user)}: ${reasonOf(error)}`)
   }
