@@ -15,9 +15,10 @@ import { parseConfig, renderProblems, type Config } from '../src/config/config.t
 import {
   createCredentials,
   createCutter,
+  createIntroducer,
   createIssuedTokens,
   createKeyRing,
-  createTokenWork,
+  createWork,
 } from '../src/credentials/credentials.ts'
 import { createGateway } from '../src/gateway/gateway.ts'
 import { createIdentity } from '../src/identity/identity.ts'
@@ -27,6 +28,7 @@ import { Secret } from '../src/lib/secret.ts'
 import {
   createCollectingBackground,
   createManualClock,
+  createMemoryIntroductions,
   createMemoryRegistry,
   createMemoryReplayGuard,
   createMemoryRevocationLog,
@@ -164,7 +166,10 @@ function createGround(config: Config, clock: ReturnType<typeof createManualClock
   const newRing = () => createKeyRing(config.cache.sealingKeys, secrets)
   const newDiscovery = () => createDiscovery({ fetch, clock, background }, { local: false })
   const newRevocations = () => createRevocations(config.revocation.maxStalenessSeconds, { log, clock, background })
-  const work = createTokenWork(
+  const newIdentity = (discovery = newDiscovery()) =>
+    createIdentity(config, { fetch, clock, background, secrets, discovery, replay })
+  const introductions = createMemoryIntroductions({ clock, background, work: (...job) => work.subject(...job) })
+  const work = createWork(
     config,
     {
       fetch,
@@ -176,10 +181,13 @@ function createGround(config: Config, clock: ReturnType<typeof createManualClock
       store: store.at('flight'),
       discovery: newDiscovery(),
       revocations: newRevocations(),
+      introductions,
+      replay,
     },
     newRing(),
+    newIdentity(),
   )
-  const flight = createMemorySingleFlight({ clock, background, work })
+  const flight = createMemorySingleFlight({ clock, background, work: work.token })
   return {
     idJags: network.idJags,
     redemptions: network.redemptions,
@@ -189,7 +197,7 @@ function createGround(config: Config, clock: ReturnType<typeof createManualClock
     },
     isolate(location) {
       const discovery = newDiscovery()
-      const identity = createIdentity(config, { fetch, clock, background, secrets, discovery, replay })
+      const identity = newIdentity(discovery)
       const policy = createPolicy(config.rules, config.resources.values())
       const revocations = newRevocations()
       const credentials = createCredentials(
@@ -197,6 +205,8 @@ function createGround(config: Config, clock: ReturnType<typeof createManualClock
         newRing(),
         config.cache.maxTtlSeconds,
       )
+      const ports = { store: store.at(location), introductions, clock }
+      const introducer = createIntroducer(ports, newRing(), config.cache.maxTtlSeconds)
       // No client here has a limit.
       const limits = createLimits(config, { take: async () => true })
       const recorder = createRecorder([{ write: () => undefined }], clock, config, '0123456789ab')
@@ -205,7 +215,7 @@ function createGround(config: Config, clock: ReturnType<typeof createManualClock
       const cutterPorts = { flight, store: store.at(location), fetch, secrets, certificates, discovery }
       const cutter = createCutter(config, cutterPorts, newRing())
       const issued = createIssuedTokens(config, { registry, log, cutter, revocations }, newRing())
-      const clients = createClientEndpoints({ ...doors, config, issued })
+      const clients = createClientEndpoints({ ...doors, introducer, config, issued })
       return createApp({ config, clock, secrets, gateway, clients, recorder })
     },
   }

@@ -67,11 +67,10 @@ declare module 'oidc-provider' {
     readonly sessionUid?: string
   }
 
-  export interface RefreshToken extends RefreshTokenFields {}
   export class RefreshToken {
     constructor(options: RefreshTokenFields & { readonly client: Client; readonly gty: string })
     /** Undefined: unknown, expired, or of a session that is over. */
-    static find(token: string): Promise<RefreshToken | undefined>
+    static find(token: string): Promise<(RefreshToken & RefreshTokenFields) | undefined>
     static revokeByGrantId(grantId: string): Promise<void>
     readonly clientId: string
     readonly gty: string

@@ -98,6 +98,17 @@ export const auditEventSchema = v.strictObject({
       dpop_jkt: optional(text('The thumbprint of the key whose possession it has proven.')),
     }),
   ),
+  subject: optional(
+    described(
+      v.strictObject({
+        kind: v.picklist(['refresh_token', 'saml2']),
+        found: optional(
+          described(v.picklist(['memory', 'kv', 'flight', 'exchange']), 'Where it was found whose the token is.'),
+        ),
+      }),
+      'A subject token that only its identity provider can read.',
+    ),
+  ),
   actor: optional(
     described(
       v.strictObject({

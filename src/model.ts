@@ -6,7 +6,7 @@ import type { Brand } from './lib/brand.ts'
 import type { NumericDate } from './lib/numeric-date.ts'
 import type { KeyPair } from './lib/key-pair.ts'
 import type { Secret } from './lib/secret.ts'
-import type { DpopUse, IdpQuirks, RasQuirks } from './quirks.ts'
+import type { DpopUse, IdpQuirks, OpaqueKind, RasQuirks, SubjectTokenKind } from './quirks.ts'
 
 /** An authorization server's issuer identifier, exactly as configured; never normalised (RFC 8414 section 3.3). */
 export type Issuer = Brand<string, 'Issuer'>
@@ -102,8 +102,9 @@ export type Demand = 'optional' | 'required'
 /** Somebody who calls us and whom policy knows by name. */
 export interface CallingClient {
   readonly name: string
-  /** References (`idp/client`) of the IdP clients whose ID tokens this caller may present. */
+  /** References (`idp/client`) of the IdP clients whose subject tokens this caller may present, and of which kinds. */
   readonly subjectTokens: ReadonlySet<string>
+  readonly subjectKinds: ReadonlySet<SubjectTokenKind>
   /** Undefined: has no authentication of its own and cannot use the token endpoint. */
   readonly auth: InboundAuth | undefined
   /** Whether it must show a DPoP proof (RFC 9449), and whether that must have a nonce of ours in it. */
@@ -218,44 +219,14 @@ export interface UserMatch {
   readonly subject: string
 }
 
-/** Who holds a right: these users, and members of these groups. */
-export interface RightHolders {
-  readonly users: readonly UserMatch[]
-  /** `idp` undefined only where a single identity provider is configured: another's group of that name is another group. */
-  readonly groups: readonly { readonly idp: string | undefined; readonly name: string }[]
-}
-
-/** How administrators say who they are, and which right each has; revoking implies viewing. */
-export interface AdminAccess {
-  /** Cloudflare Access; e-mail addresses, or `*` for whoever Access lets through. */
-  readonly access:
-    | {
-        /** The issuer of its tokens; its keys stand beneath. */
-        readonly teamDomain: string
-        readonly audience: string
-        readonly view: ReadonlySet<string>
-        readonly revoke: ReadonlySet<string>
-      }
-    | undefined
-  readonly idToken:
-    | {
-        /** Through which calling clients; undefined: any. */
-        readonly clients: ReadonlySet<string> | undefined
-        readonly view: RightHolders
-        readonly revoke: RightHolders
-      }
-    | undefined
-  /** So many of the last decisions are kept for looking at, in each place where they are kept; 0: they are counted alone. */
-  readonly decisionsKept: number
-}
-
 /** Who somebody is: the pair of issuer and subject (plus tenant) identifies; nothing else does. */
 export interface Principal {
   readonly idp: string
   readonly issuer: Issuer
   readonly subject: string
   readonly tenant: string | undefined
-  readonly groups: readonly string[]
+  /** Undefined: unknown. Then no group lets anybody in, and what keeps a group out keeps this user out. */
+  readonly groups: readonly string[] | undefined
   /** Those claims of the assertion that rules ask for, `acr` and `amr` among them; no others are kept. */
   readonly claims: ReadonlyMap<string, ClaimReading>
   readonly authTime: NumericDate | undefined
@@ -293,7 +264,63 @@ export declare class VerifiedAssertion {
   readonly principal: Principal
   readonly caller: AuthenticatedClient
   readonly idpClient: IdpClient
+  readonly subject: Subject
+}
+
+/** What the user is shown by: a token that we read, or one that only its identity provider reads, with its answer. */
+export type Subject =
+  | { readonly kind: 'id_token'; readonly token: Secret }
+  | { readonly kind: OpaqueKind; readonly token: Secret; readonly introduction: Introduction }
+
+/** Proof that policy does not rule out what a client asks for, whoever the user turns out to be. Made by `policy/` only. */
+export declare class Prospect {
+  private constructor()
+  readonly #proof: 'Prospect'
+  readonly client: AuthenticatedClient
+  readonly resource: Resource
+  /** All that could be permitted of what was asked. */
+  readonly scopes: readonly ScopeToken[]
+  readonly details: AuthorizationDetails | undefined
+  readonly actor: Actor | undefined
+}
+
+/**
+ * What an identity provider has answered to a subject token that only it can read: an ID-JAG for this very prospect. It names the
+ * user once `identity/` has verified it. Made by `credentials/` only.
+ */
+export declare class Introduction {
+  private constructor()
+  readonly #proof: 'Introduction'
+  readonly id: string
+  readonly prospect: Prospect
+  readonly kind: OpaqueKind
   readonly token: Secret
+  readonly idpClient: IdpClient
+  /** Our client at the authorization server of the resource, for which the ID-JAG must be. */
+  readonly rasClientId: ClientId
+  readonly idJag: IdJag
+  readonly key: KeyPair | undefined
+  /** When the identity provider first said whose this subject token is. */
+  readonly since: NumericDate
+  /** When the exchange began, in milliseconds since the epoch. */
+  readonly obtainedAt: number
+  /** Nobody is known by it from then on. */
+  readonly until: NumericDate
+}
+
+/** A grant of an identity provider for one authorization server. */
+export interface IdJag {
+  readonly token: Secret
+  readonly jti: string | undefined
+  /** Undefined: unknown. */
+  readonly expiresAt: NumericDate | undefined
+  readonly scopes: readonly ScopeToken[]
+  /** What was granted; undefined: none were asked. */
+  readonly details: AuthorizationDetails | undefined
+  /** Who acts for the user, as far as it can be read; the one who presents it first. */
+  readonly actors: readonly ActingParty[]
+  /** Whether it can only be redeemed by whoever has the key that was proven when it was asked for. */
+  readonly bound: boolean
 }
 
 /** Who acts for the user (RFC 8693 section 2.1), as the caller has presented it. Only the identity provider can judge it. */
@@ -335,24 +362,6 @@ export declare class Permit {
   readonly assurance: string | undefined
   /** Access tokens obtained up to this time are dead, in milliseconds since the epoch; 0: none is. */
   readonly tokensUntil: number
-}
-
-export type AdminRight = 'view' | 'revoke'
-
-/** Proof of who calls the administration, with the rights the configuration gives them. Made by `identity/` only. */
-export declare class AdminCaller {
-  private constructor()
-  readonly #proof: 'AdminCaller'
-  readonly via: 'access' | 'id_token'
-  /** Who vouches: the identity provider, or the team domain of Cloudflare Access. */
-  readonly issuer: string
-  /** The subject at the identity provider, or the e-mail address that Access vouches for. */
-  readonly subject: string
-  /** The identity provider and the calling client as the configuration names them; undefined: came through Access. */
-  readonly idp: string | undefined
-  readonly client: string | undefined
-  readonly issuedAt: NumericDate | undefined
-  readonly rights: ReadonlySet<AdminRight>
 }
 
 /** What somebody wants to do with a resource. */

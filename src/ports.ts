@@ -1,11 +1,13 @@
 // What the house needs from the ground it stands on. Each port has the shape of the platform's binding; `platform/` has
 // the real ones and a memory ground that keeps the platform's limits.
+import type { KeyMembers } from './lib/key-pair.ts'
 import type { NumericDate } from './lib/numeric-date.ts'
 import type { Secret } from './lib/secret.ts'
 import type { AuditEvent } from './audit-event.ts'
 import type { Connection, Revocation, RevocationSelector, TokenRecord } from './connection.ts'
 import type { Decision, DecisionCount, HourOfDecisions, Losses, Outcome, RuleHits } from './decision.ts'
-import type { AuthorizationDetails, CertificateName, Issuer, SecretName } from './model.ts'
+import type { ActingParty, AuthorizationDetails, CertificateName, Issuer, SecretName } from './model.ts'
+import type { OpaqueKind } from './quirks.ts'
 import type { Refusal } from './refusal.ts'
 
 /** The wall clock, and a steady one for durations. */
@@ -43,20 +45,45 @@ export interface TokenStore {
   delete(name: string): Promise<void>
 }
 
-/** What must be known to get a token, as plain data: it crosses from an isolate to the flight. */
-export interface TokenJob {
-  /** The name under which the entry is kept. */
-  readonly name: string
+/** What an ID-JAG is asked for with, as plain data: it crosses from an isolate to where the asking is done. */
+export interface Errand {
   readonly idp: string
   readonly idpClient: string
   readonly resource: string
   readonly caller: string
   readonly scopes: readonly string[]
   readonly details: AuthorizationDetails | undefined
-  readonly actor: { readonly token: string; readonly type: string } | undefined
-  readonly subjectToken: string
+  readonly actor: { readonly token: string; readonly type: string; readonly digest: string } | undefined
   /** What the configuration says of where the token comes from; a flight with another configuration must not answer. */
   readonly place: string
+}
+
+/** The subject token of a job. One that only its identity provider can read comes with the ID-JAG that introduced its user. */
+export type JobSubject =
+  | { readonly kind: 'id_token'; readonly token: string }
+  | { readonly kind: OpaqueKind; readonly token: string; readonly offered: OfferedIdJag | undefined }
+
+/** To be redeemed by whoever claims it first. */
+export interface OfferedIdJag {
+  /** Of the introduction. */
+  readonly id: string
+  readonly token: string
+  readonly jti: string | undefined
+  readonly expiresAt: NumericDate
+  readonly scopes: readonly string[]
+  readonly details: AuthorizationDetails | undefined
+  readonly actors: readonly ActingParty[]
+  /** What it is bound to. */
+  readonly key: KeyMembers | undefined
+  /** In milliseconds since the epoch. */
+  readonly obtainedAt: number
+}
+
+/** What must be known to get an access token. */
+export interface TokenJob extends Errand {
+  /** The name under which the entry is kept. */
+  readonly name: string
+  readonly subject: JobSubject
   /** When the sign-in behind it took place. */
   readonly signedInAt: NumericDate
   /** The injective text of everything that changes the token; the entry that comes out is bound to it. */
@@ -126,6 +153,58 @@ export interface SingleFlight {
   peek(name: string): Promise<Uint8Array<ArrayBuffer> | undefined>
   /** Forgets what is kept under a name and answers it, sealed as it was. */
   forget(name: string): Promise<Uint8Array<ArrayBuffer> | undefined>
+}
+
+/** What must be known to have a user introduced. */
+export interface SubjectJob extends Errand {
+  /** The name under which all that is known of the subject token is kept, and the same under older keys. */
+  readonly name: string
+  readonly olderNames: readonly string[]
+  /** The name under which the introduction is kept. */
+  readonly entryName: string
+  readonly kind: OpaqueKind
+  readonly token: string
+  /** The injective text of everything but the subject token that changes the ID-JAG. */
+  readonly identity: string
+  /** The id of an introduction that is of no use any more. */
+  readonly insteadOf: string | undefined
+  /** Introductions obtained up to this time (milliseconds since the epoch) are not good enough. */
+  readonly tokensUntil: number
+}
+
+/** What is remembered of a subject token, sealed. */
+export interface SubjectState {
+  readonly sealed: Uint8Array<ArrayBuffer>
+  readonly until: NumericDate
+}
+
+/**
+ * Work on one subject token. `keep` replaces what is remembered, at once: an identity provider may have withdrawn the token
+ * that was there before.
+ */
+export type SubjectWork = (
+  job: SubjectJob,
+  state: SubjectState | undefined,
+  keep: (state: SubjectState) => Promise<void>,
+) => Promise<
+  | {
+      readonly sealed: Uint8Array<ArrayBuffer>
+      /** Whether it took an exchange. */
+      readonly fresh: boolean
+      readonly ms: LegTimes
+      readonly quota?: QuotaUse
+    }
+  | { readonly refusal: Refusal; readonly ms: LegTimes; readonly remember?: Memory }
+>
+
+/**
+ * One after the other for each subject token, everywhere: identity providers that rotate refresh tokens take two uses of one at
+ * the same time for theft. Whoever asks for the same at the same time gets the same answer. May throw; nothing stands in then.
+ */
+export interface Introductions {
+  introduce(name: string, job: SubjectJob): Promise<Landing>
+  /** What is remembered under a name, sealed as it is. */
+  recall(name: string): Promise<Uint8Array<ArrayBuffer> | undefined>
 }
 
 /** Which connections are meant. An absent part fits all. */

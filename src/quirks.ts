@@ -1,7 +1,10 @@
 // In which ways servers differ that all speak ID-JAG: types alone. What products do is in config/profiles.ts.
 
 /** Kinds of subject token (RFC 8693 section 3) that say who the user is. */
-export type SubjectTokenKind = 'id_token' | 'refresh_token' | 'saml2'
+export type SubjectTokenKind = 'id_token' | OpaqueKind
+
+/** Those that only their identity provider can read. */
+export type OpaqueKind = 'refresh_token' | 'saml2'
 
 /** Whether tokens are bound to a key of ours (RFC 9449). `try`: a server that does not bind them is taken as it is. */
 export type DpopUse = 'off' | 'try' | 'require'

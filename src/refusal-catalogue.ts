@@ -23,7 +23,7 @@ export const CATALOGUE = {
   CLI104: {
     kind: 'bad_request',
     says: 'this subject_token_type is not supported here',
-    fix: 'Send an ID token with subject_token_type urn:ietf:params:oauth:token-type:id_token.',
+    fix: 'Send a token of a kind that is configured for this client and an identity provider of its; an ID token is urn:ietf:params:oauth:token-type:id_token.',
   },
   CLI105: {
     kind: 'bad_request',
@@ -96,6 +96,11 @@ export const CATALOGUE = {
     fix: 'Send the user to their identity provider, which the metadata of the resource names, and bring the ID token from there.',
   },
 
+  CLI116: {
+    kind: 'bad_request',
+    says: 'more than one identity provider of this client takes this kind of subject token',
+    fix: 'An administrator can list one of them alone under subject_tokens of this client, or take the kind from the others.',
+  },
   CLI117: {
     kind: 'details_refused',
     says: 'authorization_details are malformed, or of a type that this resource does not take',
@@ -154,6 +159,11 @@ export const CATALOGUE = {
     kind: 'unproven_token',
     says: 'the token is not bound to a key',
     fix: 'Send it as Authorization: Bearer without a proof, or have a token issued that is bound to your key.',
+  },
+  TOK112: {
+    kind: 'bad_token',
+    says: 'the subject token is malformed',
+    fix: 'Send it unchanged as the identity provider issued it, a SAML assertion in base64url (RFC 8693 section 3).',
   },
 
   POL100: {

@@ -17,9 +17,10 @@ import { ConfigError, parseConfig, placeUnmet, type AuditSinkConfig, type Unmet 
 import {
   createCredentials,
   createCutter,
+  createIntroducer,
   createIssuedTokens,
   createKeyRing,
-  createTokenWork,
+  createWork,
 } from './credentials/credentials.ts'
 import { createGateway } from './gateway/gateway.ts'
 import { createIdentity } from './identity/identity.ts'
@@ -33,6 +34,7 @@ import {
   createDecisionLog,
   createEventQueue,
   createFetch,
+  createIntroductions,
   createLocalFlight,
   createRateLimiter,
   createRegistry,
@@ -87,25 +89,30 @@ const discovery = createDiscovery({ fetch, clock, background }, { local })
 const ring = createKeyRing(config.cache.sealingKeys, secrets)
 const store = createTokenStore(env.TOKENS)
 
+const replay = createReplayGuard(env.REPLAYS)
 const identity = createIdentity(config, {
   fetch,
   clock,
   background,
   secrets,
   discovery,
-  replay: createReplayGuard(env.REPLAYS),
+  replay,
 })
 const policy = createPolicy(config.rules, config.resources.values())
 const log = createRevocationLog(env.REVOCATIONS)
 const registry = createRegistry(env.LEDGERS)
 const revocations = createRevocations(config.revocation.maxStalenessSeconds, { log, clock, background })
-const work = createTokenWork(
+const introductions = createIntroductions(env.FLIGHTS)
+const work = createWork(
   config,
-  { fetch, clock, background, secrets, certificates, store, discovery, registry, revocations },
+  { fetch, clock, background, secrets, certificates, store, discovery, registry, revocations, introductions, replay },
   ring,
+  identity,
 )
-const flight = createSingleFlight(env.FLIGHTS, createLocalFlight({ work, clock, background }))
-const credentials = createCredentials({ store, clock, background, flight }, ring, config.cache.maxTtlSeconds)
+const flight = createSingleFlight(env.FLIGHTS, createLocalFlight({ work: work.token, clock, background }))
+const { maxTtlSeconds } = config.cache
+const credentials = createCredentials({ store, clock, background, flight }, ring, maxTtlSeconds)
+const introducer = createIntroducer({ store, introductions, clock }, ring, maxTtlSeconds)
 
 const cutter = createCutter(config, { flight, store, fetch, secrets, certificates, discovery }, ring)
 const issued = createIssuedTokens(config, { registry, log, cutter, revocations }, ring)
@@ -137,7 +144,7 @@ const app = createApp({
   secrets,
   clock,
   gateway: createGateway({ ...doors, fetch: createForward(local) }),
-  clients: createClientEndpoints({ ...doors, config, issued }),
+  clients: createClientEndpoints({ ...doors, introducer, config, issued }),
   admin: config.admin && createAdmin({ config, identity, policy, log, registry, cutter, decisions, clock }),
   recorder,
 })
@@ -145,7 +152,7 @@ const app = createApp({
 const { queue } = config.audit
 const archive = queue?.bucket === undefined ? undefined : createArchive(createBucket(env, queue.bucket))
 
-/** One object per token: see `platform/flight.ts`. */
+/** One object per token, and per subject token: see `platform/flight.ts`. */
 export class Flight extends flightClass(() => work) {}
 
 export default {

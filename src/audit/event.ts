@@ -2,9 +2,9 @@
 // noted are proofs, names and numbers: there is no field a token or a secret would fit into.
 import type { AdminRecord, AuditEvent, AuditEventName } from '../audit-event.ts'
 import type { RevocationSelector } from '../connection.ts'
+import type { AdminCaller } from '../administrator.ts'
 import type {
   ActingParty,
-  AdminCaller,
   AuthenticatedClient,
   CredentialOrigin,
   Permit,
@@ -14,6 +14,7 @@ import type {
 } from '../model.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
 import type { LegTimes, QuotaUse } from '../ports.ts'
+import type { OpaqueKind } from '../quirks.ts'
 import { toAuditOutcome, type Refusal } from '../refusal.ts'
 
 /** What became known about a request, as far as it got. */
@@ -29,6 +30,14 @@ export interface Facts {
   resource?: Resource
   asked?: readonly ScopeToken[]
   permit?: Permit
+  /** A subject token that only its identity provider can read was shown. */
+  opaque?: OpaqueKind
+  /** How it was found out whose it is. */
+  introduction?: {
+    readonly origin: CredentialOrigin
+    readonly ms: LegTimes
+    readonly quota: QuotaUse | undefined
+  }
   /** The type of the actor token that was presented. */
   actorType?: string
   credential?: {
@@ -171,6 +180,7 @@ function about(facts: Facts, refusal: Refusal | undefined, setting: Setting): Pa
   return {
     ...(user === undefined ? {} : { user }),
     ...(client === undefined ? {} : { client: clientOf(client) }),
+    ...subjectOf(facts),
     ...actorOf(facts),
     ...(resource === undefined
       ? {}
@@ -193,7 +203,7 @@ function userOf(
 ): NonNullable<AuditEvent['user']> {
   const { issuer, subject, tenant } = principal
   const user = { issuer, sub: subject, ...(tenant === undefined ? {} : { tenant }) }
-  const groups = named ? principal.groups.filter((group) => named.has(group)) : []
+  const groups = named ? (principal.groups ?? []).filter((group) => named.has(group)) : []
   return groups.length === 0 ? user : { ...user, groups }
 }
 
@@ -204,6 +214,11 @@ function allowance({ rule, also, shadow }: Permit): NonNullable<AuditEvent['poli
     ...(also.length === 0 ? {} : { also }),
     ...(shadow.length === 0 ? {} : { shadow }),
   }
+}
+
+function subjectOf({ opaque: kind, introduction }: Facts): Partial<AuditEvent> {
+  if (kind === undefined) return {}
+  return { subject: introduction === undefined ? { kind } : { kind, found: introduction.origin } }
 }
 
 function actorOf({ actorType, credential }: Facts): Partial<AuditEvent> {
@@ -258,7 +273,7 @@ function administratorOf({ via, issuer, subject }: AdminCaller): NonNullable<Adm
 }
 
 /** The stage that said no, told by the family of its code. */
-function decidedBy(refusal: Refusal, { assertion }: Facts, door: AuditEventName): AuditEventName {
+function decidedBy(refusal: Refusal, { assertion, opaque }: Facts, door: AuditEventName): AuditEventName {
   switch (refusal.code.slice(0, 3)) {
     case 'CLI':
     case 'TOK':
@@ -267,7 +282,7 @@ function decidedBy(refusal: Refusal, { assertion }: Facts, door: AuditEventName)
       return 'policy.decide'
     case 'IDP':
       // The keys of an identity provider are asked for before anything is exchanged.
-      return assertion === undefined ? 'subject.verify' : 'id_jag.request'
+      return assertion === undefined && opaque === undefined ? 'subject.verify' : 'id_jag.request'
     case 'RAS':
       return door === 'token.revoke' ? door : 'token.redeem'
     default:

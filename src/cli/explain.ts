@@ -194,7 +194,7 @@ function situationOfToken(args: Args, { principal, idpClient }: OfflineReading):
   const client = args.client ?? idpClient.edgeClient
   if (client === undefined)
     throw new ExitError(EXIT.usage, `${idpClient.ref} has no edge_client: say through which client with --client NAME`)
-  const { idp, subject, tenant, groups, claims, authTime } = principal
+  const { idp, subject, tenant, groups = [], claims, authTime } = principal
   return {
     user: subject,
     idp,

@@ -2,16 +2,8 @@
 // Worker's global scope, so that a wrong file fails the start or the upload and never a request; and in the CLI.
 import { err, ok, type Result } from '../lib/result.ts'
 import { isObject } from '../lib/strict-json.ts'
-import type {
-  AdminAccess,
-  CallingClient,
-  CertificateName,
-  Idp,
-  RateLimit,
-  Resource,
-  Rule,
-  SecretName,
-} from '../model.ts'
+import type { AdminAccess } from '../administrator.ts'
+import type { CallingClient, CertificateName, Idp, RateLimit, Resource, Rule, SecretName } from '../model.ts'
 import { renderProblems } from './frame.ts'
 import { linkAdmin } from './link-admin.ts'
 import { linkLimits } from './link-limits.ts'

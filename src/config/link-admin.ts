@@ -1,6 +1,6 @@
 // Who may look at connections and cut them. Presence is enablement: without a way to say who one is, there is no
 // administration.
-import type { AdminAccess, RightHolders } from '../model.ts'
+import type { AdminAccess, RightHolders } from '../administrator.ts'
 import { linkUser } from './link-rules.ts'
 import { checkClient, checkReach, type Linker } from './linker.ts'
 import { quote, type ConfigPath } from './problem.ts'

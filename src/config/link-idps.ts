@@ -86,7 +86,10 @@ function linkIdpClients(linker: Linker, idpName: string, entry: IdpEntry, quirks
     }
     names.set(id, name)
     const ref = `${idpName}/${name}`
-    if (edgeClient !== undefined) checkEdgeClient(linker, edgeClient, ref, [...path, name, 'edge_client'])
+    if (edgeClient !== undefined) {
+      checkEdgeClient(linker, edgeClient, ref, [...path, name, 'edge_client'])
+      checkIdTokens(linker, idpName, quirks, [...path, name, 'edge_client'])
+    }
     const ownAuth = linkOutboundAuth(auth, entry.profile)
     if (quirks.actorToken === 'client_assertion' && auth.method !== 'private_key_jwt') {
       const message = 'this client has no client assertion that could be sent as "actor_token"'
@@ -107,10 +110,24 @@ function linkIdpClients(linker: Linker, idpName: string, entry: IdpEntry, quirks
 function checkEdgeClient(linker: Linker, name: string, ref: string, path: ConfigPath): void {
   checkClient(linker, name, path)
   const client = linker.draft.clients.get(name)
-  if (client === undefined || client.subject_tokens.includes(ref)) return
+  if (client === undefined) return
+  if (!client.subject_token_types.includes('id_token')) {
+    const message = `the client ${quote(name)} may not present ID tokens, and proxied requests bring nothing else`
+    const help = `add "id_token" to clients.${name}.subject_token_types, or name another client`
+    linker.report({ code: 'CFG112', path, message, help, restsOn: [['clients', name, 'subject_token_types']] })
+  }
+  if (client.subject_tokens.includes(ref)) return
   const message = `the client ${quote(name)} may not present ID tokens of ${quote(ref)}`
   const help = `add ${quote(ref)} to clients.${name}.subject_tokens, or name another client`
   linker.report({ code: 'CFG112', path, message, help, restsOn: [['clients', name, 'subject_tokens']] })
+}
+
+/** Proxied requests bring ID tokens and nothing else. */
+function checkIdTokens({ report }: Linker, idpName: string, { subjectTokens }: IdpQuirks, path: ConfigPath): void {
+  if (subjectTokens.has('id_token')) return
+  const message = 'proxied requests are allowed, but the ID tokens they bring are not exchanged'
+  const help = `add "id_token" to idps.${idpName}.quirks.subject_token_types, or take "edge_client" out`
+  report({ code: 'CFG112', path, at: 'key', message, help, restsOn: [['idps', idpName, 'quirks']] })
 }
 
 /** `idp/client` must name a client of an identity provider. */

@@ -6,6 +6,7 @@ import { linkInboundAuth, linkOutboundAuth } from './link-auth.ts'
 import { checkTokenRef, isIssuer, linkIdps, type LinkedIdps } from './link-idps.ts'
 import { linkProxies } from './link-proxy.ts'
 import { checkClient, checkReach, type Linker } from './linker.ts'
+import { quote } from './problem.ts'
 import { rasQuirks, wantsOf, type ProfileName } from './profiles.ts'
 import type { ClientEntry, ResourceEntry } from './schema.ts'
 
@@ -33,8 +34,36 @@ function linkClient(linker: Linker, name: string, entry: ClientEntry): CallingCl
   const path = ['clients', name]
   entry.subject_tokens.forEach((ref, index) => checkTokenRef(linker, ref, [...path, 'subject_tokens', index]))
   const auth = entry.auth && linkInboundAuth(linker, entry.auth, [...path, 'auth'])
+  checkKinds(linker, name, entry)
   const { dpop, dpop_nonce: dpopNonce } = entry
-  return { name, subjectTokens: new Set(entry.subject_tokens), auth, dpop, dpopNonce, rateLimit: entry.rate_limit }
+  const subjectTokens = new Set(entry.subject_tokens)
+  const subjectKinds = new Set(entry.subject_token_types)
+  return { name, subjectTokens, subjectKinds, auth, dpop, dpopNonce, rateLimit: entry.rate_limit }
+}
+
+/** What a client may present must lead somewhere: to the token endpoint, and from there to an identity provider. */
+function checkKinds({ draft, report }: Linker, name: string, entry: ClientEntry): void {
+  const path = ['clients', name, 'subject_token_types']
+  const taken = [...draft.idps].flatMap(([idp, { clients, quirks }]) =>
+    Object.keys(clients).some((client) => entry.subject_tokens.includes(`${idp}/${client}`))
+      ? (quirks.subject_token_types ?? ['id_token'])
+      : [],
+  )
+  for (const [index, kind] of entry.subject_token_types.entries()) {
+    if (kind === 'id_token') continue
+    if (!taken.includes(kind)) {
+      const message = `no identity provider of this client takes subject tokens of the kind ${quote(kind)}`
+      const help =
+        'add it to "quirks": { "subject_token_types": [...] } of one of those in "subject_tokens", or take it out'
+      const quirks = entry.subject_tokens.map((ref) => ['idps', ref.split('/', 1)[0] ?? '', 'quirks'])
+      const restsOn = [['clients', name, 'subject_tokens'], ...quirks]
+      report({ code: 'CFG112', path: [...path, index], message, help, restsOn })
+    } else if (entry.auth === undefined) {
+      const message = `subject tokens of the kind ${quote(kind)} are taken at the token endpoint alone, which this client cannot use`
+      const help = 'give the client its "auth", or take the kind out'
+      report({ code: 'CFG112', path: [...path, index], message, help, restsOn: [['clients', name, 'auth']] })
+    }
+  }
 }
 
 function linkResources(linker: Linker): Map<string, Resource> {

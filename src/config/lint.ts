@@ -1,5 +1,6 @@
 // Warnings about a configuration that can be used but hardly means what it says. Pure: what was linked goes in.
-import type { AdminAccess, CallingClient, Idp, Resource, Rule } from '../model.ts'
+import type { AdminAccess } from '../administrator.ts'
+import type { CallingClient, Idp, Resource, Rule } from '../model.ts'
 import { ownRegistrations } from './link-auth.ts'
 import { documentWarnings } from './link-documents.ts'
 import { ruleWarnings } from './lint-rules.ts'
@@ -31,7 +32,8 @@ export function findWarnings(config: Linted, nowMs: number): Finding[] {
 function clientWarnings({ idps, clients, rules }: Linted): Finding[] {
   const findings: Finding[] = []
   const edgeClients = new Set([...idps.values()].flatMap((idp) => edgeClientsOf(idp)))
-  for (const { name, auth } of clients.values()) {
+  for (const client of clients.values()) {
+    const { name, auth } = client
     const path = ['clients', name]
     if (!rules.some((rule) => rule.effect === 'allow' && covers(rule.clients, name))) {
       const message = `no rule allows the client ${quote(name)} anything`
@@ -48,8 +50,21 @@ function clientWarnings({ idps, clients, rules }: Linted): Finding[] {
       const help = 'rules cannot tell the two apart; an edge client of its own, without "auth", can be'
       findings.push({ code: 'CFG205', path, at: 'key', message, help })
     }
+    findings.push(...ambiguities(client, idps))
   }
   return findings
+}
+
+/** An ID token says whose it is; of the others nobody here can tell, so they need one place to go. */
+function ambiguities({ name, subjectTokens, subjectKinds }: CallingClient, idps: Linted['idps']): Finding[] {
+  const own = [...idps.values()].flatMap((idp) => [...idp.clients.values()]).filter(({ ref }) => subjectTokens.has(ref))
+  return (['refresh_token', 'saml2'] as const).flatMap((kind) => {
+    const takers = own.filter(({ quirks }) => quirks.subjectTokens.has(kind)).map(({ ref }) => quote(ref))
+    if (!subjectKinds.has(kind) || takers.length < 2) return []
+    const message = `subject tokens of the kind ${quote(kind)} are refused: ${takers.join(' and ')} take them`
+    const help = 'list one of them alone, or take the kind out of "subject_token_types" of the others'
+    return [{ code: 'CFG212', path: ['clients', name, 'subject_tokens'], at: 'key', message, help }]
+  })
 }
 
 function resourceWarnings({ resources, rules }: Linted): Finding[] {

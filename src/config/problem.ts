@@ -32,6 +32,7 @@ export const CONFIG_CODES = {
   CFG209: 'a rule is over soon',
   CFG210: 'administrators may come through any client',
   CFG211: 'a rule makes no difference',
+  CFG212: 'a kind of subject token has several places to go',
   CFG301: 'a policy test does not hold',
 } as const
 

@@ -96,6 +96,7 @@ const inboundAuthSchema = v.variant(
 )
 
 const profile = v.optional(oneOf(PROFILES), 'generic')
+const subjectTokenTypes = someOf(oneOf(['id_token', 'refresh_token', 'saml2']))
 const dpopUse = oneOf(['off', 'try', 'require'])
 
 export const idpSchema = object({
@@ -117,7 +118,7 @@ export const idpSchema = object({
     object({
       target: v.exactOptional(oneOf(['audience', 'legacy_resource'])),
       send_resource: v.exactOptional(flag),
-      subject_token_types: v.exactOptional(someOf(oneOf(['id_token', 'refresh_token', 'saml2']))),
+      subject_token_types: v.exactOptional(subjectTokenTypes),
       saml_two_step: v.exactOptional(flag),
       saml_encoding: v.exactOptional(oneOf(['base64url', 'base64'])),
       actor_token: v.exactOptional(oneOf(['none', 'client_assertion', 'caller'])),
@@ -135,6 +136,8 @@ const demand = v.optional(oneOf(['optional', 'required']), 'optional')
 
 export const clientSchema = object({
   subject_tokens: someOf(text),
+  /** The kinds it may present; those of their identity provider go without saying. */
+  subject_token_types: v.optional(subjectTokenTypes, ['id_token']),
   auth: v.exactOptional(inboundAuthSchema),
   rate_limit: v.exactOptional(rateLimit),
   /** Whether it must show a DPoP proof, and whether that must have a nonce of ours in it. */

@@ -3,18 +3,19 @@
 import { BoundedMap } from '../lib/bounded-map.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
-import type { ActingParty, Credential, CredentialOrigin, Permit } from '../model.ts'
-import type { Background, Clock, LegTimes, QuotaUse, SingleFlight, TokenJob, TokenStore } from '../ports.ts'
+import type { ActingParty, Credential, CredentialOrigin, Permit, Subject } from '../model.ts'
+import type { Background, Clock, JobSubject, LegTimes, QuotaUse, SingleFlight, TokenJob, TokenStore } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
 import { decodeEntry, toCredential, type Entry } from './entry.ts'
 import type { KeyRing, NameParts } from './key-ring.ts'
 import { nameParts, placeOf } from './token-key.ts'
 
 export { createCutter, type Cut, type Cutter } from './cut.ts'
+export { createIntroducer, type Introduced, type Introducer, type OpaqueSubject } from './introductions.ts'
 export { createIssuedTokens, type IssuedTokens, type Possession } from './issued.ts'
 export { createKeyRing } from './key-ring.ts'
-export { createTokenWork } from './sources.ts'
 export { describeKey, rasClientFor } from './token-key.ts'
+export { createWork } from './work.ts'
 
 export interface CredentialPorts {
   readonly store: TokenStore
@@ -135,8 +136,8 @@ class TokenCache implements Credentials {
       caller: assertion.caller.name,
       scopes,
       details,
-      actor: actor && { token: actor.token.reveal(), type: actor.type },
-      subjectToken: assertion.token.reveal(),
+      actor: actor && { ...actor, token: actor.token.reveal() },
+      subject: toJobSubject(assertion.subject),
       identity,
       place: placeOf(permit),
       signedInAt: assertion.principal.issuedAt,
@@ -177,6 +178,17 @@ class TokenCache implements Credentials {
     this.#ports.background(successor.catch(() => undefined))
     return { successor }
   }
+}
+
+function toJobSubject(subject: Subject): JobSubject {
+  if (subject.kind === 'id_token') return { kind: subject.kind, token: subject.token.reveal() }
+  const { id, idJag, key, obtainedAt } = subject.introduction
+  const { expiresAt, token, jti, scopes, details, actors } = idJag
+  const offered =
+    expiresAt === undefined
+      ? undefined
+      : { id, token: token.reveal(), jti, expiresAt, scopes, details, actors, key: key?.reveal(), obtainedAt }
+  return { kind: subject.kind, token: subject.token.reveal(), offered }
 }
 
 function acquired(entry: Entry, { resource }: Permit, origin: CredentialOrigin): Acquired {

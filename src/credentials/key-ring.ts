@@ -14,11 +14,29 @@ export interface NameParts {
   readonly identity: string
 }
 
+/** What the names about a subject token are made of. */
+export interface SubjectParts {
+  readonly client: string
+  readonly idpClient: string
+  /** Kind and token. It becomes a keyed digest; nobody who reads names can try tokens against it. */
+  readonly token: string
+  readonly identity: string
+}
+
+export interface SubjectNames {
+  /** Of all that is known of the token. */
+  readonly subject: string
+  /** Of one introduction. */
+  readonly entry: string
+}
+
 export interface KeyRing {
   /** The name under every key, the sealing one first: entries written before a rotation are found under the old names. */
   names(parts: NameParts): Promise<readonly [string, ...string[]]>
   /** What a token is known by, under every key, the sealing one first. */
   digests(token: string): Promise<readonly [string, ...string[]]>
+  /** Likewise, of what is kept about a subject token. */
+  subjectNames(parts: SubjectParts): Promise<readonly [SubjectNames, ...SubjectNames[]]>
   /** AES-256-GCM with a random 96-bit IV under the first key, bound to `name`. */
   seal(name: string, plain: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>
   /** Undefined: cut, flipped, moved to another name, or sealed by a key that is not ours. */
@@ -61,6 +79,11 @@ export function createKeyRing(sealingKeys: readonly SecretName[], secrets: Secre
       const [current, ...rest] = await ring()
       const under = ({ naming }: RingKey): Promise<string> => hmac(naming, `token ${token}`)
       return [await under(current), ...(await Promise.all(rest.map(under)))]
+    },
+    async subjectNames(parts) {
+      const [current, ...rest] = await ring()
+      const others = await Promise.all(rest.map((key) => subjectNamesUnder(key, parts)))
+      return [await subjectNamesUnder(current, parts), ...others]
     },
     async seal(name, plain) {
       const [key] = await ring()
@@ -117,6 +140,19 @@ async function nameUnder(key: RingKey, { user, client, resource, identity }: Nam
     hmac(key.naming, `identity ${identity}`),
   ])
   return `t1.${parts.join('.')}`
+}
+
+async function subjectNamesUnder(
+  key: RingKey,
+  { client, idpClient, token, identity }: SubjectParts,
+): Promise<SubjectNames> {
+  const parts = await Promise.all([
+    configuredDigest(key, `subject client ${client}`),
+    configuredDigest(key, `subject at ${idpClient}`),
+    hmac(key.naming, `subject token ${token}`),
+  ])
+  const subject = `s1.${parts.join('.')}`
+  return { subject, entry: `${subject}.${await hmac(key.naming, `subject identity ${identity}`)}` }
 }
 
 async function configuredDigest({ naming, digests }: RingKey, text: string): Promise<string> {

@@ -1,7 +1,7 @@
 // What keeps counterparties from being asked too much: refusals that are remembered, circuits for outages, the quota.
 import { Circuit, type CircuitBounds } from '../lib/circuit.ts'
 import { err, ok, type Result } from '../lib/result.ts'
-import type { Background, Clock, Memory, QuotaUse, Registry } from '../ports.ts'
+import type { Background, Clock, Memory, QuotaKey, QuotaUse, Registry } from '../ports.ts'
 import { kindOf, type Refusal, type RefusalKind } from '../refusal.ts'
 
 // A refusal that will be the same in a moment answers for a moment. An outage is not among them: whether a server is back is
@@ -85,13 +85,38 @@ export async function reserve(
   limits: QuotaLimits | undefined,
   ports: { readonly registry: Registry; readonly clock: Clock; readonly background: Background },
 ): Promise<Result<{ readonly quota: QuotaUse | undefined; readonly release: () => void }, Refusal>> {
-  const counted = { ...use, month: new Date(ports.clock.epochMillis()).toISOString().slice(0, 7) }
+  const counted = inMonth(use, ports.clock)
   const release = (): void => ports.background(ports.registry.release(counted).catch(() => undefined))
   const place = await ports.registry.reserve(counted, limits?.limit).catch(() => undefined)
   if (limits === undefined) return ok({ quota: undefined, release: place === undefined ? () => undefined : release })
   if (place === undefined) return err({ code: 'INT101', detail: 'the quota ledger failed', retryAfterSeconds: 1 })
-  if (!place.allowed)
-    return err({ code: 'LIM201', name: use.resource, detail: `${place.used} of ${limits.limit} used` })
-  const { limit, warnAt } = limits
-  return ok({ quota: { used: place.used, limit, warning: place.used >= limit * warnAt }, release })
+  if (!place.allowed) return usedUp(use, place.used, limits)
+  return ok({ quota: toQuotaUse(place.used, limits), release })
+}
+
+/**
+ * Counts an ID-JAG that has been obtained before anybody knew for whom. Refuses with LIM201 where that was one too many, and
+ * with INT101 where a limit cannot be compared with.
+ */
+export async function countObtained(
+  use: Use,
+  limits: QuotaLimits | undefined,
+  ports: { readonly registry: Registry; readonly clock: Clock },
+): Promise<Result<QuotaUse | undefined, Refusal>> {
+  const place = await ports.registry.reserve(inMonth(use, ports.clock), undefined).catch(() => undefined)
+  if (limits === undefined) return ok(undefined)
+  if (place === undefined) return err({ code: 'INT101', detail: 'the quota ledger failed', retryAfterSeconds: 1 })
+  return place.used > limits.limit ? usedUp(use, place.used, limits) : ok(toQuotaUse(place.used, limits))
+}
+
+function inMonth(use: Use, clock: Clock): QuotaKey {
+  return { ...use, month: new Date(clock.epochMillis()).toISOString().slice(0, 7) }
+}
+
+function usedUp({ resource }: Use, used: number, { limit }: QuotaLimits): Result<never, Refusal> {
+  return err({ code: 'LIM201', name: resource, detail: `${used} of ${limit} used` })
+}
+
+function toQuotaUse(used: number, { limit, warnAt }: QuotaLimits): QuotaUse {
+  return { used, limit, warning: used >= limit * warnAt }
 }

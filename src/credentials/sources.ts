@@ -1,169 +1,83 @@
-// Where credentials come from when no cache has them. Today one source: the two hops by ID-JAG. This is the work of a
+// Where access tokens come from when no cache has them. Today one source: the two hops by ID-JAG. This is the work of a
 // flight; it runs at most once at a time per token, in whatever place the ground chose, from plain data.
-import type { Config } from '../config/config.ts'
 import { BoundedMap } from '../lib/bounded-map.ts'
+import { encodeFields, sha256 } from '../lib/digest.ts'
 import { KeyPair } from '../lib/key-pair.ts'
 import { numericDate, plusSeconds } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { Secret } from '../lib/secret.ts'
 import type { Connection } from '../connection.ts'
-import type { Idp, IdpClient, OutboundAuth, RasClient, Resource, ScopeToken } from '../model.ts'
-import { asActor, createClientAuths, type ClientAuths } from '../oauth/client-auth.ts'
-import { createNonceMemory, type NonceMemory } from '../oauth/dpop.ts'
+import type { IdJag, ScopeToken } from '../model.ts'
 import type { LegRefusal } from '../oauth/leg-answer.ts'
-import type { LegEndpoint } from '../oauth/leg-call.ts'
-import { exchangeForIdJag, redeemIdJag, type AccessToken, type Binding, type IdJag } from '../oauth/legs.ts'
-import type { Discovery } from '../oauth/metadata.ts'
+import { exchangeForIdJag, redeemIdJag, type AccessToken } from '../oauth/legs.ts'
 import { isScopeToken } from '../oauth/vocabulary.ts'
-import type {
-  Background,
-  Certificates,
-  Clock,
-  Fetch,
-  KeptEntry,
-  LegTimes,
-  QuotaUse,
-  Registry,
-  Secrets,
-  TokenJob,
-  TokenStore,
-  TokenWork,
-} from '../ports.ts'
-import type { DpopUse } from '../quirks.ts'
-import type { Refusal } from '../refusal.ts'
-import { judgeStanding, type Revocations } from '../revocation/revocation.ts'
-import { explained, slipIn } from './diagnosis.ts'
+import type { Errand, JobSubject, KeptEntry, TokenJob, TokenWork } from '../ports.ts'
+import { explained, type Parties } from './diagnosis.ts'
 import { decodeEntry, encodeEntry, lifetimeOf, type Entry } from './entry.ts'
+import {
+  bindingOf,
+  checkStanding,
+  ID_JAG_MARGIN_SECONDS,
+  KV_FLOOR_SECONDS,
+  legEndpoint,
+  obtainIdJag,
+  open,
+  refused,
+  resolve,
+  timed,
+  useOf,
+  type HeldIdJag,
+  type Obtained,
+  type Times,
+  type Tools,
+} from './hops.ts'
+import { decodeIntroduction, introductionIdentity } from './introduction-entry.ts'
 import { noteToken } from './issued.ts'
-import type { KeyRing } from './key-ring.ts'
-import { createCircuits, isOutage, memoryOf, reserve, type Circuits } from './limits.ts'
-import { placeFor, rasClientFor } from './token-key.ts'
-
-export interface SourcePorts {
-  readonly fetch: Fetch
-  readonly clock: Clock
-  readonly background: Background
-  readonly secrets: Secrets
-  readonly certificates: Certificates
-  readonly store: TokenStore
-  readonly discovery: Discovery
-  readonly registry: Registry
-  readonly revocations: Revocations
-}
-
-/** KV takes no entry that lives shorter; such tokens stay with the flight and in memory. */
-const KV_FLOOR_SECONDS = 60
-/** An ID-JAG is presented again only if it will still be valid on arrival. */
-const ID_JAG_MARGIN_SECONDS = 10
-/** What callers are told while a circuit is open; about its longest pause. */
-const OPEN_RETRY_SECONDS = 4
+import { isOutage } from './limits.ts'
+import { subjectParts } from './token-key.ts'
 
 const MAX_UNREDEEMED = 1_000
 
-interface Task {
-  readonly job: TokenJob
-  readonly idp: Idp
-  readonly idpClient: IdpClient
-  readonly resource: Resource
-  readonly rasClient: RasClient
-  readonly scopes: readonly ScopeToken[]
+interface TokenTools extends Tools {
+  /** ID-JAGs that were obtained and could not be redeemed, by the name of the entry. In memory only. */
+  readonly unredeemed: BoundedMap<string, HeldIdJag & { readonly startedAt: number }>
 }
 
-export function createTokenWork(config: Config, ports: SourcePorts, ring: KeyRing): TokenWork {
-  const tools: Tools = {
-    ...ports,
-    config,
-    ring,
-    auths: createClientAuths(ports),
-    circuits: createCircuits(ports.clock),
-    nonces: createNonceMemory(),
-    unredeemed: new BoundedMap(MAX_UNREDEEMED),
-  }
+/** A job and its parties, and up to when what was obtained for it is dead. */
+interface Task extends Parties {
+  readonly job: TokenJob
+  readonly tokensUntil: number
+}
+
+export function createTokenWork(shared: Tools): TokenWork {
+  const tools: TokenTools = { ...shared, unredeemed: new BoundedMap(MAX_UNREDEEMED) }
   return async (job, kept) => {
     // What is revoked while the legs are under way must not come out of them alive: the time of the take-off counts.
-    const obtainedAt = ports.clock.epochMillis()
-    const ms: { exchange?: number; redeem?: number } = {}
-    const task = resolve(config, job)
-    if (!task.ok) return refused(task.error, ms)
-    const standing = await checkStanding(task.value, tools)
+    const obtainedAt = tools.clock.epochMillis()
+    const ms: Times = {}
+    const parties = resolve(tools.config, job)
+    if (!parties.ok) return refused(parties.error, ms)
+    const standing = await checkStanding(job, job.owner.user, job.signedInAt, tools)
     if (!standing.ok) return refused(standing.error, ms)
-    const tokensUntil = Math.max(job.tokensUntil, standing.value)
-    const fetched = await fetchToken({ ...task.value, tokensUntil }, kept, tools, ms)
-    if (!fetched.ok) return refused(await explained(fetched.error, task.value, tools), ms)
-    const entry = await keep(fetched.value, task.value, obtainedAt, tools)
+    const task = { ...parties.value, job, tokensUntil: Math.max(job.tokensUntil, standing.value) }
+    const fetched = await fetchToken(task, kept, tools, ms)
+    if (!fetched.ok) return refused(await explained(fetched.error, task, tools), ms)
+    const entry = await keep(fetched.value, task, obtainedAt, tools)
     const { quota } = fetched.value
     return quota === undefined ? { kept: entry, ms } : { kept: entry, ms, quota }
   }
 }
 
-interface Tools extends SourcePorts {
-  readonly config: Config
-  readonly ring: KeyRing
-  readonly auths: ClientAuths
-  readonly circuits: Circuits
-  /** ID-JAGs that were obtained and could not be redeemed, by the name of the entry. In memory only. */
-  readonly unredeemed: BoundedMap<string, HeldIdJag & { readonly startedAt: number }>
-  readonly nonces: NonceMemory
-}
-
-/** Names to objects. A flight may run a deployment that is a little older or newer than its caller's. */
-function resolve(config: Config, job: TokenJob): Result<Task, Refusal> {
-  const idp = config.idps.get(job.idp)
-  const idpClient = idp?.clients.get(job.idpClient)
-  const resource = config.resources.get(job.resource)
-  const scopes = job.scopes.filter((scope) => isScopeToken(scope))
-  if (idp === undefined || idpClient === undefined || resource === undefined || scopes.length !== job.scopes.length) {
-    return anotherConfiguration()
-  }
-  // Otherwise the new configuration's entry would hold a token of the old one's server.
-  if (placeFor(idp.issuer, idpClient, resource, job.caller) !== job.place) return anotherConfiguration()
-  return ok({
-    job,
-    idp,
-    idpClient,
-    resource,
-    scopes,
-    rasClient: rasClientFor(resource, job.caller),
-  })
-}
-
-function anotherConfiguration(): Result<never, Refusal> {
-  return err({ code: 'INT101', detail: 'the flight has another configuration', retryAfterSeconds: 1 })
-}
-
-/**
- * Whether the sign-in still stands, asked of the log itself: nothing new is obtained on what an isolate knew some seconds
- * ago. What is refused here is what policy would refuse as soon as the isolate has heard. Answers up to when tokens are dead.
- */
-async function checkStanding({ job }: Task, { revocations, clock }: Tools): Promise<Result<number, Refusal>> {
-  const revoked = await revocations.latest()
-  if (!revoked.ok) return revoked
-  const subject = { idp: job.idp, user: job.owner.user, client: job.caller, resource: job.resource }
-  return judgeStanding(revoked.value.standingOf(subject, clock.epochMillis()), job.signedInAt)
-}
-
-/** A task, and up to when what was obtained for it is dead. */
-type StandingTask = Task & { readonly tokensUntil: number }
-
-/** An ID-JAG, with the key it is bound to. */
-interface HeldIdJag {
-  readonly idJag: IdJag
-  readonly key: KeyPair | undefined
-}
-
-interface Fetched extends HeldIdJag {
+interface Fetched extends Obtained {
   readonly token: AccessToken
   /** What was proven when the token was asked for. */
   readonly tokenKey: KeyPair | undefined
-  readonly quota: QuotaUse | undefined
 }
 
-type Times = { exchange?: number; redeem?: number }
-
 async function fetchToken(
-  task: StandingTask,
+  task: Task,
   kept: KeptEntry | undefined,
-  tools: Tools,
+  tools: TokenTools,
   ms: Times,
 ): Promise<Result<Fetched, LegRefusal>> {
   const { name, authorizationServer: server } = task.resource
@@ -176,7 +90,7 @@ async function fetchToken(
   if (tools.circuits.isOpen(circuit)) return err({ ...open('RAS112'), name })
   const reusable = (await reusableIdJag(task, kept, tools)) ?? unredeemedIdJag(task, tools)
   const startedAt = tools.clock.epochMillis()
-  const obtained = reusable === undefined ? await obtainIdJag(task, tools, ms) : ok({ ...reusable, quota: undefined })
+  const obtained = reusable === undefined ? await newIdJag(task, tools, ms) : ok({ ...reusable, quota: undefined })
   if (!obtained.ok) return err({ ...obtained.error, name })
   const { idJag, key, quota } = obtained.value
   // Whoever redeems a bound ID-JAG must have its key, whether the token is to be bound or not (draft section 9.8.1.2).
@@ -210,117 +124,104 @@ async function fetchToken(
   return err({ ...token.error, name })
 }
 
-/** What is to be done about proofs at a server. One whose metadata lists what it takes, and not ES256, is asked for none. */
-function useOf(wanted: DpopUse, { takesProofs }: LegEndpoint, leg: 'IDP' | 'RAS'): Result<DpopUse, Refusal> {
-  if (takesProofs || wanted === 'off') return ok(wanted)
-  if (wanted === 'try') return ok('off')
-  return err({ code: `${leg}113`, detail: 'its metadata lists algorithms for proofs, and not ES256' })
+/** By the ID token at once; else by way of whoever looks after the subject token. */
+function newIdJag(task: Task, tools: Tools, ms: Times): Promise<Result<Obtained, LegRefusal>> {
+  const { job } = task
+  if (job.subject.kind !== 'id_token') return introducedIdJag(task, job.subject, tools, ms)
+  const subject = { kind: job.subject.kind, token: new Secret(job.subject.token) }
+  const show: Parameters<typeof obtainIdJag>[3] = (request) => exchangeForIdJag(tools.fetch, { ...request, subject })
+  return obtainIdJag(job, task, job.owner.user, show, tools, ms)
 }
 
-function bindingOf(key: KeyPair | undefined, use: DpopUse, { nonces, clock }: Tools): Binding | undefined {
-  return key && { prover: { key, nonces, clock }, required: use === 'require' }
-}
+type Opaque = Exclude<JobSubject, { kind: 'id_token' }>
 
-interface Obtained extends HeldIdJag {
-  readonly quota: QuotaUse | undefined
-}
+/** How often another ID-JAG is asked for, because somebody else has redeemed the one that came. */
+const MAX_CLAIMS = 3
 
-async function obtainIdJag(task: Task, tools: Tools, ms: Times): Promise<Result<Obtained, LegRefusal>> {
-  const { idp, job, resource } = task
-  const endpoint = await legEndpoint(idp, task.idpClient, 'IDP', tools)
-  if (!endpoint.ok) return endpoint
-  const use = useOf(idp.quirks.dpop, endpoint.value, 'IDP')
-  if (!use.ok) return use
-  const circuit = `IDP ${idp.issuer}`
-  if (tools.circuits.isOpen(circuit)) return err(open('IDP112'))
-  const place = await reserve(
-    { idp: idp.name, user: job.owner.user, resource: resource.name },
-    tools.config.quota,
-    tools,
-  )
-  if (!place.ok) return place
-  if (!tools.circuits.admits(circuit)) {
-    place.value.release()
-    return err(open('IDP112'))
-  }
-  const key = use.value === 'off' ? undefined : await KeyPair.generate()
-  const { client } = endpoint.value
-  const actsItself = idp.quirks.actorToken === 'client_assertion'
-  const exchange = (): Promise<Result<IdJag, LegRefusal>> =>
-    exchangeForIdJag(tools.fetch, {
-      idp: { ...endpoint.value, client: actsItself ? asActor(client) : client },
-      subjectToken: new Secret(job.subjectToken),
-      rasIssuer: resource.authorizationServer.issuer,
-      rasClientId: task.rasClient.id,
-      audience: resource.authorizationServer.audience,
-      target: idp.quirks.target,
-      resource: resource.resource,
-      sendResource: idp.quirks.sendResource,
-      scopes: task.scopes,
-      details: job.details,
-      actor: job.actor && { token: new Secret(job.actor.token), type: job.actor.type },
-      binding: bindingOf(key, use.value, tools),
-      now: tools.clock.now(),
-    })
-  const idJag = await timed(tools.clock, ms, 'exchange', exchange)
-  tools.circuits.report(circuit, idJag)
-  if (idJag.ok) return ok({ idJag: idJag.value, key: idJag.value.bound ? key : undefined, quota: place.value.quota })
-  place.value.release()
-  return idJag
-}
-
-function open(code: 'IDP112' | 'RAS112'): Refusal {
-  return { code, detail: 'the circuit is open', retryAfterSeconds: OPEN_RETRY_SECONDS }
-}
-
-function refused(refusal: Refusal, ms: Times): Awaited<ReturnType<TokenWork>> {
-  const remember = memoryOf(refusal)
-  return remember === undefined ? { refusal, ms } : { refusal, ms, remember }
-}
-
-/** Whom to talk to: the configured endpoint, or the one the server's own metadata names (A-1). */
-async function legEndpoint(
-  server: Pick<Idp, 'issuer' | 'tokenEndpoint'>,
-  client: { readonly id: RasClient['id']; readonly auth: OutboundAuth },
-  leg: 'IDP' | 'RAS',
+/**
+ * The ID-JAG that introduced the user, if nobody has redeemed it yet; else a new one of the same user. An ID-JAG is good for one
+ * redemption (D-10), and any number of requests know of this one: the first who claims it has it.
+ */
+async function introducedIdJag(
+  task: Task,
+  { kind, token, offered: first }: Opaque,
   tools: Tools,
-): Promise<Result<LegEndpoint, Refusal>> {
-  let { tokenEndpoint } = server
-  let takesProofs = true
-  if (tokenEndpoint === undefined) {
-    const metadata = await tools.discovery.metadataOf(server.issuer, leg === 'IDP' ? 'oidc' : 'oauth2')
-    if (!metadata.ok) return err({ code: `${leg}114`, ...slipIn(metadata.error, server.issuer), retryAfterSeconds: 5 })
-    const { mtls } = metadata.value
-    tokenEndpoint = ('certificate' in client.auth ? mtls?.tokenEndpoint : undefined) ?? metadata.value.tokenEndpoint
-    takesProofs = metadata.value.proofAlgorithms?.includes('ES256') ?? true
+  ms: Times,
+): Promise<Result<Obtained, LegRefusal>> {
+  const { job, idpClient } = task
+  if (first !== undefined && first.obtainedAt > task.tokensUntil) {
+    const key = first.key && new KeyPair(first.key)
+    const { token: offered, scopes } = first
+    const whole = { ...first, token: new Secret(offered), scopes: scopesIn(scopes), bound: key !== undefined }
+    const idJag = narrowed(whole, task)
+    if (idJag !== undefined && (await claim(idJag, task, tools))) return ok({ idJag, key, quota: undefined })
   }
-  if (tokenEndpoint === undefined) return err({ code: `${leg}114`, detail: 'the metadata names no token endpoint' })
-  const own = await tools.auths.prepare(client.auth, tokenEndpoint)
-  if (!own.ok) return err({ code: `${leg}106`, detail: own.error })
-  return ok({ issuer: server.issuer, tokenEndpoint, clientId: client.id, client: own.value, takesProofs })
+  const identity = introductionIdentity(job.place, kind, job)
+  const [names, ...older] = await tools.ring.subjectNames(subjectParts(job.caller, idpClient, kind, token, identity))
+  const { idp, resource, caller, scopes, details, actor, place } = job
+  const errand: Errand = { idp, idpClient: job.idpClient, resource, caller, scopes, details, actor, place }
+  let insteadOf = first?.id
+  for (let claims = 0; claims < MAX_CLAIMS; claims++) {
+    const landing = await tools.introductions
+      .introduce(names.subject, {
+        ...errand,
+        name: names.subject,
+        olderNames: older.map(({ subject }) => subject),
+        entryName: names.entry,
+        kind,
+        token,
+        identity,
+        insteadOf,
+        tokensUntil: task.tokensUntil,
+      })
+      .catch(() => undefined)
+    if (landing === undefined) break
+    Object.assign(ms, landing.ms)
+    if (!landing.landed) return err(landing.refusal)
+    const plain = await tools.ring.open(names.entry, landing.sealed)
+    const entry = plain && decodeIntroduction(plain)
+    if (entry?.identity !== identity) break
+    const { issuer, subject, tenant } = entry.user
+    if (issuer !== job.owner.issuer || subject !== job.owner.user || tenant !== job.owner.tenant)
+      return err({ code: 'IDP109', detail: 'the subject token stands for another user now' })
+    const { idJag, key } = entry
+    if (await claim(idJag, task, tools)) return ok({ idJag, key, quota: landing.quota })
+    insteadOf = entry.id
+  }
+  return err({ code: 'INT101', detail: 'no ID-JAG could be had for the subject token', retryAfterSeconds: 1 })
 }
 
-async function timed<T>(
-  clock: Clock,
-  ms: Record<string, number>,
-  leg: keyof LegTimes,
-  work: () => Promise<T>,
-): Promise<T> {
-  const start = clock.millis()
-  const result = await work()
-  ms[leg] = Math.round(clock.millis() - start)
-  return result
+/** It was asked for before policy knew the user; what policy has taken away is not asked for at the second hop. */
+function narrowed(idJag: IdJag, { scopes, resource }: Task): IdJag | undefined {
+  const { sendScope, extraScopes } = resource.authorizationServer.quirks
+  if (idJag.scopes.every((scope) => scopes.includes(scope))) return idJag
+  // A server that is not asked for less, or that gives more than it is asked for, would give all of it.
+  if (sendScope === 'none' || extraScopes === 'accept') return undefined
+  const left = idJag.scopes.filter((scope) => scopes.includes(scope))
+  return left.length === 0 ? undefined : { ...idJag, scopes: left }
+}
+
+function scopesIn(scopes: readonly string[]): readonly ScopeToken[] {
+  return scopes.filter((scope) => isScopeToken(scope))
+}
+
+/** Whether it is ours to redeem. Where that cannot be told it is not. */
+async function claim({ token, expiresAt }: IdJag, { resource }: Task, { replay, clock }: Tools): Promise<boolean> {
+  if (expiresAt === undefined || expiresAt - ID_JAG_MARGIN_SECONDS <= clock.now()) return false
+  if (resource.authorizationServer.quirks.idJagReuse) return true
+  const value = await sha256(encodeFields(['id-jag', token.reveal()]))
+  return replay.claim(value, plusSeconds(expiresAt, 1)).catch(() => false)
 }
 
 /** One that an outage of the RAS has left over in this isolate. */
-function unredeemedIdJag({ job, tokensUntil }: StandingTask, { unredeemed, clock }: Tools): HeldIdJag | undefined {
+function unredeemedIdJag({ job, tokensUntil }: Task, { unredeemed, clock }: TokenTools): HeldIdJag | undefined {
   const left = unredeemed.get(job.name)
   if (left === undefined || left.startedAt <= tokensUntil || left.idJag.expiresAt === undefined) return undefined
   return left.idJag.expiresAt - ID_JAG_MARGIN_SECONDS > clock.now() ? left : undefined
 }
 
 async function reusableIdJag(
-  { job, resource, tokensUntil }: StandingTask,
+  { job, resource, tokensUntil }: Task,
   kept: KeptEntry | undefined,
   { ring, clock }: Tools,
 ): Promise<HeldIdJag | undefined> {

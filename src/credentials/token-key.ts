@@ -2,8 +2,8 @@
 // narrow request receive a broad token; the subject token itself would make every new login cold and cost quota (F-10).
 import { encodeFields } from '../lib/digest.ts'
 import type { AuthorizationDetails, IdpClient, Issuer, Permit, Principal, RasClient, Resource } from '../model.ts'
-import type { DpopUse, IdpQuirks, RasQuirks } from '../quirks.ts'
-import type { NameParts } from './key-ring.ts'
+import type { DpopUse, IdpQuirks, OpaqueKind, RasQuirks } from '../quirks.ts'
+import type { NameParts, SubjectParts } from './key-ring.ts'
 
 /** Raised when the meaning of an entry changes; entries of other epochs are misses. */
 const EPOCH = '3'
@@ -36,6 +36,17 @@ function waysOf(idp: IdpQuirks, ras: RasQuirks, dpop: DpopUse): string {
 
 export function placeOf({ assertion, resource }: Permit): string {
   return placeFor(assertion.principal.issuer, assertion.idpClient, resource, assertion.caller.name)
+}
+
+/** What the names about a subject token are made of. */
+export function subjectParts(
+  caller: string,
+  { ref, id }: IdpClient,
+  kind: OpaqueKind,
+  token: string,
+  identity: string,
+): SubjectParts {
+  return { client: caller, idpClient: encodeFields([ref, id]), token: encodeFields([kind, token]), identity }
 }
 
 /** Injective: two permits give the same texts only if a token of the one is a token of the other. */

@@ -4,7 +4,7 @@
 import { numericDate, type NumericDate } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { isObject, type JsonObject } from '../lib/strict-json.ts'
-import type { AdminAccess } from '../model.ts'
+import type { AdminAccess } from '../administrator.ts'
 import type { AccessSession } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
 import { audiencesOf, checkTimes, claimOf, identifierOf } from './claims.ts'

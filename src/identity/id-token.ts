@@ -125,6 +125,7 @@ export function judgeClaims(
   })
 }
 
+/** By a key of the identity provider, and an algorithm that is configured for it. Refuses with TOK102 or IDP114. */
 export async function checkSignature(
   token: string,
   jwt: SignedJwt,
@@ -195,11 +196,11 @@ function checkLifetime(claims: JsonObject, idp: Idp, now: number): Result<Lifeti
   return ok({ exp, iat, usable })
 }
 
-/** Issuer, tenant and subject identify; e-mail addresses and names never do. */
-function readPrincipal(
+/** Issuer, tenant and subject identify; e-mail addresses and names never do. Refuses with TOK101 or TOK107. */
+export function readPrincipal(
   claims: JsonObject,
   { idp, policyClaims }: TrustedIdp,
-  { iat, exp }: Lifetime,
+  { iat, exp }: Pick<Lifetime, 'iat' | 'exp'>,
 ): Result<Principal, Refusal> {
   const subject = identifierOf(claims['sub'])
   if (subject === undefined) return refuse('TOK101', 'sub is not an identifier')

@@ -4,16 +4,8 @@ import type { Config } from '../config/config.ts'
 import { BoundedMap } from '../lib/bounded-map.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { Secret } from '../lib/secret.ts'
-import type {
-  AdminAccess,
-  AdminCaller,
-  AdminRight,
-  AuthenticatedClient,
-  IdpClient,
-  Principal,
-  RightHolders,
-  VerifiedAssertion,
-} from '../model.ts'
+import type { AdminAccess, AdminCaller, AdminRight, RightHolders } from '../administrator.ts'
+import type { AuthenticatedClient, IdpClient, Introduction, Principal, Subject, VerifiedAssertion } from '../model.ts'
 import type { Discovery } from '../oauth/metadata.ts'
 import type { AccessSession, Background, Clock, Fetch, ReplayGuard, Secrets } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
@@ -22,11 +14,12 @@ import { authenticate, type ClientAuthRules, type TokenRequestHead } from './cli
 import type { AssertingClient } from './client-assertion.ts'
 import { createNonces } from './dpop-nonce.ts'
 import { verifyProof, type PresentedProof } from './dpop-proof.ts'
+import { createIdJagReader, type IdJagTarget } from './id-jag.ts'
 import { verifyIdToken, type IdToken, type TrustedIdp } from './id-token.ts'
 import { createKeyProvider } from './jwks.ts'
 
 export { parseKeySet, type KeySet } from './key-set.ts'
-export type { PresentedProof }
+export type { IdJagTarget, PresentedProof }
 
 export { toClaimReading } from './claims.ts'
 export { readOffline, type OfflineReading } from './offline.ts'
@@ -42,6 +35,13 @@ export interface Identity {
   ): Promise<Result<VerifiedAssertion, Refusal>>
   /** A subject token at the token endpoint, presented by a client that has authenticated. */
   verifyForClient(token: string, client: AuthenticatedClient): Promise<Result<VerifiedAssertion, Refusal>>
+  /**
+   * A subject token that only its identity provider can read, by what that has answered. The signature of the answer is
+   * checked here, however often the introduction is used. Refuses with CLI112, TOK106, TOK107, IDP109 or IDP114.
+   */
+  verifyIntroduction(introduction: Introduction): Promise<Result<VerifiedAssertion, Refusal>>
+  /** Whom an ID-JAG of an identity provider is about, checked in full. No proof comes of it: nobody stands behind it yet. */
+  readIdJag(token: Secret, idpName: string, target: IdJagTarget): Promise<Result<Principal, Refusal>>
   authenticateClient(request: TokenRequestHead): Promise<Result<AuthenticatedClient, Refusal>>
   /**
    * A request to the administration. A bearer token counts where ID tokens of administrators are accepted, else Cloudflare
@@ -79,6 +79,8 @@ interface Remembered {
 export function createIdentity(config: IdentityConfig, ports: IdentityPorts): Identity {
   const { clock } = ports
   const issuers = trustIssuers(config, ports)
+  const idpsByName = new Map([...issuers.values()].map((trusted) => [trusted.idp.name, trusted]))
+  const idJags = createIdJagReader(clock)
   const clientAuth = clientAuthRules(config, ports)
   const nonces = createNonces(config.cache.sealingKeys, ports.secrets, clock)
   const proofRules = { clock, replay: ports.replay, nonces }
@@ -149,7 +151,7 @@ export function createIdentity(config: IdentityConfig, ports: IdentityPorts): Id
     const key = await verifyProof(proof, { nonce, token: { text: offered, thumbprint } }, proofRules)
     if (!key.ok) return key
     const caller = admit({ name: idpClient.edgeClient, method: 'edge', key: key.value })
-    return ok(vouch(idToken, caller, token))
+    return ok(vouch(idToken, caller, { kind: 'id_token', token }))
   }
 
   async function verifyClient(request: TokenRequestHead): Promise<Result<AuthenticatedClient, Refusal>> {
@@ -166,6 +168,12 @@ export function createIdentity(config: IdentityConfig, ports: IdentityPorts): Id
     return key.ok ? ok(admit({ name, method, key: key.value })) : key
   }
 
+  async function readIdJag(token: Secret, idpName: string, target: IdJagTarget) {
+    const trusted = idpsByName.get(idpName)
+    if (trusted !== undefined) return idJags.read(token.reveal(), trusted, target)
+    return err<Refusal>({ code: 'IDP109', detail: 'an identity provider that is not configured' })
+  }
+
   return {
     verifyAtEdge,
 
@@ -175,11 +183,38 @@ export function createIdentity(config: IdentityConfig, ports: IdentityPorts): Id
       if (!entry.ok) return entry
       const { idToken, token: secret } = entry.value
       // A-5: the IdP will only exchange it for the client it was issued to, and only its own callers may ask for that.
-      const mayPresent = config.clients.get(client.name)?.subjectTokens.has(idToken.idpClient.ref) === true
-      if (!mayPresent) return err({ code: 'CLI112', got: `an ID token of ${idToken.idpClient.ref}` })
+      const presenting = config.clients.get(client.name)
+      if (presenting?.subjectTokens.has(idToken.idpClient.ref) !== true)
+        return err({ code: 'CLI112', got: `an ID token of ${idToken.idpClient.ref}` })
       if (idToken.thumbprint !== undefined && idToken.thumbprint !== client.key?.thumbprint)
         return err({ code: 'TOK110', detail: client.key === undefined ? 'no proof' : 'the proof is of another key' })
-      return ok(vouch(idToken, client, secret))
+      if (!presenting.subjectKinds.has('id_token') || !idToken.idpClient.quirks.subjectTokens.has('id_token'))
+        return err({ code: 'CLI104', got: 'an ID token' })
+      return ok(vouch(idToken, client, { kind: 'id_token', token: secret }))
+    },
+
+    async readIdJag(token, idpName, target) {
+      const read = await readIdJag(token, idpName, target)
+      return read.ok ? ok(read.value.principal) : read
+    },
+
+    async verifyIntroduction(introduction) {
+      const { prospect, idpClient, kind, token, idJag, since, until } = introduction
+      const { client, resource } = prospect
+      const presenting = config.clients.get(client.name)
+      if (presenting?.subjectKinds.has(kind) !== true || !presenting.subjectTokens.has(idpClient.ref))
+        return err({ code: 'CLI112', got: `a token of ${idpClient.ref}` })
+      const { issuer: rasIssuer } = resource.authorizationServer
+      const target = { rasIssuer, rasClientId: introduction.rasClientId }
+      const read = await readIdJag(idJag.token, idpClient.idpName, target)
+      if (!read.ok) return read
+      if (clock.now() >= until) return err({ code: 'TOK106', detail: 'the introduction is over' })
+      const { principal } = read.value
+      // The same subject token is the same sign-in, whatever the identity provider has made of it since.
+      const issuedAt = since < principal.issuedAt ? since : principal.issuedAt
+      const expiresAt = until < principal.expiresAt ? until : principal.expiresAt
+      const user = { ...principal, issuedAt, expiresAt }
+      return ok(vouch({ principal: user, idpClient }, client, { kind, token, introduction }))
     },
 
     authenticateClient: verifyClient,
@@ -236,7 +271,10 @@ function callByAccess({ email, issuedAt }: AccessIdentity, access: NonNullable<A
 
 function isAmong({ users, groups }: RightHolders, { idp, subject, groups: own }: Principal): boolean {
   const named = users.some((user) => user.subject === subject && (user.idp === undefined || user.idp === idp))
-  return named || groups.some((group) => own.includes(group.name) && (group.idp === undefined || group.idp === idp))
+  return (
+    named ||
+    groups.some((group) => own?.includes(group.name) === true && (group.idp === undefined || group.idp === idp))
+  )
 }
 
 function rightsOf(view: boolean, revoke: boolean): ReadonlySet<AdminRight> {
@@ -266,7 +304,8 @@ function assertAtEdge(
   // RFC 9449 section 7.2: bound and shown as a bearer token, it may be anybody who shows it.
   if (thumbprint !== undefined) return err({ code: 'TOK110', detail: 'shown as a bearer token' })
   if (clients.get(edgeClient)?.dpop === 'required') return err({ code: 'CLI120', detail: 'shown as a bearer token' })
-  return ok(vouch(idToken, admit({ name: edgeClient, method: 'edge', key: undefined }), token))
+  const caller = admit({ name: edgeClient, method: 'edge', key: undefined })
+  return ok(vouch(idToken, caller, { kind: 'id_token', token }))
 }
 
 function notAtEdge({ ref }: IdpClient): Result<never, Refusal> {
@@ -279,8 +318,12 @@ function admit({ name, method, key }: Pick<AuthenticatedClient, 'name' | 'method
 }
 
 /** The maker of the second proof. */
-function vouch({ principal, idpClient }: IdToken, caller: AuthenticatedClient, token: Secret): VerifiedAssertion {
-  return { principal, caller, idpClient, token } as VerifiedAssertion
+function vouch(
+  { principal, idpClient }: Pick<IdToken, 'principal' | 'idpClient'>,
+  caller: AuthenticatedClient,
+  subject: Subject,
+): VerifiedAssertion {
+  return { principal, caller, idpClient, subject } as VerifiedAssertion
 }
 
 /** The maker of the third proof. */

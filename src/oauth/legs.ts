@@ -1,34 +1,21 @@
-// The two hops. Leg 1: ID token to ID-JAG at the identity provider (RFC 8693, draft-ietf-oauth-identity-assertion-authz-
+// The two hops. Leg 1: subject token to ID-JAG at the identity provider (RFC 8693, draft-ietf-oauth-identity-assertion-authz-
 // grant section 4.3). Leg 2: ID-JAG to access token at the Resource Authorization Server (RFC 7523, section 4.4). Requests
 // go out by oauth4webapi; answers are judged here, because real servers bend the shapes that a library may insist on.
 import { err, ok, type Result } from '../lib/result.ts'
 import { plusSeconds, type NumericDate } from '../lib/numeric-date.ts'
 import { Secret } from '../lib/secret.ts'
 import type { JsonObject } from '../lib/strict-json.ts'
-import type { ActingParty, Actor, AuthorizationDetails, ClientId, Issuer, ScopeToken } from '../model.ts'
+import type { Actor, AuthorizationDetails, ClientId, IdJag, Issuer, ScopeToken } from '../model.ts'
 import type { Fetch } from '../ports.ts'
-import type { IdpQuirks, RasQuirks } from '../quirks.ts'
+import type { IdpQuirks, RasQuirks, SubjectTokenKind } from '../quirks.ts'
 import type { Refusal } from '../refusal.ts'
 import { parseGrantedDetails } from './authorization-details.ts'
+import { asActor } from './client-auth.ts'
 import type { Prover } from './dpop.ts'
 import { governs, inspectIdJag, type Confirmation } from './id-jag.ts'
 import { judgeAnswer, MAX_LIFETIME_SECONDS, type LegRefusal } from './leg-answer.ts'
 import { ask, type LegEndpoint } from './leg-call.ts'
 import { GRANT_TYPE, isAccessToken, parseScope, TOKEN_TYPE } from './vocabulary.ts'
-
-export interface IdJag {
-  readonly token: Secret
-  readonly jti: string | undefined
-  /** Undefined: unknown. */
-  readonly expiresAt: NumericDate | undefined
-  readonly scopes: readonly ScopeToken[]
-  /** What was granted; undefined: none were asked. */
-  readonly details: AuthorizationDetails | undefined
-  /** Who acts for the user, as far as it can be read; the one who presents it first. */
-  readonly actors: readonly ActingParty[]
-  /** Whether it can only be redeemed by whoever has the key that was proven when it was asked for. */
-  readonly bound: boolean
-}
 
 export interface AccessToken {
   readonly token: Secret
@@ -49,7 +36,7 @@ export interface Binding {
 
 export interface ExchangeRequest {
   readonly idp: LegEndpoint
-  readonly subjectToken: Secret
+  readonly subject: SubjectToken
   /** The RAS: its issuer and our client id there, which the ID-JAG must name (draft section 3.1). */
   readonly rasIssuer: Issuer
   readonly rasClientId: ClientId
@@ -62,9 +49,25 @@ export interface ExchangeRequest {
   readonly scopes: readonly ScopeToken[]
   readonly details: AuthorizationDetails | undefined
   readonly actor: Pick<Actor, 'token' | 'type'> | undefined
+  /** Whether our client acts in the user's name itself; `actor` is undefined then. */
+  readonly actsItself: boolean
   /** Undefined: no proof is sent, and no bound ID-JAG is taken. */
   readonly binding: Binding | undefined
   readonly now: NumericDate
+  /** Called with the refresh token of an answer to a refresh token: the one that takes its place (A-35), whatever else is wrong. */
+  readonly onSuccessor?: (successor: Secret) => Promise<void>
+}
+
+/** A token as an identity provider is shown it. */
+export interface SubjectToken {
+  readonly kind: SubjectTokenKind
+  readonly token: Secret
+}
+
+const TYPE_OF: Readonly<Record<SubjectTokenKind, string>> = {
+  id_token: TOKEN_TYPE.idToken,
+  refresh_token: TOKEN_TYPE.refreshToken,
+  saml2: TOKEN_TYPE.saml2,
 }
 
 export interface RedeemRequest {
@@ -87,8 +90,8 @@ export async function exchangeForIdJag(fetch: Fetch, request: ExchangeRequest): 
   const parameters = new URLSearchParams({
     requested_token_type: TOKEN_TYPE.idJag,
     ...targetOf(request),
-    subject_token: request.subjectToken.reveal(),
-    subject_token_type: TOKEN_TYPE.idToken,
+    subject_token: request.subject.token.reveal(),
+    subject_token_type: TYPE_OF[request.subject.kind],
   })
   if (request.scopes.length > 0) parameters.set('scope', request.scopes.join(' '))
   if (request.details !== undefined) parameters.set('authorization_details', request.details.json)
@@ -97,9 +100,13 @@ export async function exchangeForIdJag(fetch: Fetch, request: ExchangeRequest): 
     parameters.set('actor_token_type', request.actor.type)
   }
   const { idp, binding } = request
-  const asked = { endpoint: idp, grantType: GRANT_TYPE.tokenExchange, parameters, prover: binding?.prover }
-  const answer = judgeAnswer(await ask(fetch, asked), 'IDP', request.subjectToken, request.details)
+  const endpoint = request.actsItself ? { ...idp, client: asActor(idp.client) } : idp
+  const asked = { endpoint, grantType: GRANT_TYPE.tokenExchange, parameters, prover: binding?.prover }
+  const answer = judgeAnswer(await ask(fetch, asked), 'IDP', request.subject.token, request.details)
   if (!answer.ok) return answer
+  const successor = answer.value.body?.['refresh_token']
+  if (request.subject.kind === 'refresh_token' && isAccessToken(successor))
+    await request.onSuccessor?.(new Secret(successor))
   const judged = judgeIdJag(answer.value.body ?? {}, request)
   if (!judged.ok) return err({ code: 'IDP109', detail: judged.error })
   const { confirmation, ...idJag } = judged.value
@@ -110,6 +117,26 @@ export async function exchangeForIdJag(fetch: Fetch, request: ExchangeRequest): 
   if (idJag.details?.types.length === 0) return err({ code: 'IDP107', detail: 'the answer grants none' })
   const bound = await judgeBinding(confirmation, binding)
   return bound.ok ? ok({ ...idJag, bound: bound.value }) : err({ code: 'IDP113', detail: bound.error })
+}
+
+/** What a SAML assertion is first exchanged for, where two steps are needed (draft section 4.5). Refuses with IDP1xx. */
+export async function exchangeForRefreshToken(
+  fetch: Fetch,
+  { idp, subject, binding }: Pick<ExchangeRequest, 'idp' | 'subject' | 'binding'>,
+): Promise<Result<Secret, LegRefusal>> {
+  const parameters = new URLSearchParams({
+    requested_token_type: TOKEN_TYPE.refreshToken,
+    subject_token: subject.token.reveal(),
+    subject_token_type: TYPE_OF[subject.kind],
+    scope: 'openid offline_access',
+  })
+  const asked = { endpoint: idp, grantType: GRANT_TYPE.tokenExchange, parameters, prover: binding?.prover }
+  const answer = judgeAnswer(await ask(fetch, asked), 'IDP', subject.token, undefined)
+  if (!answer.ok) return answer
+  const { issued_token_type: type, access_token: token } = answer.value.body ?? {}
+  if (type !== TOKEN_TYPE.refreshToken) return err({ code: 'IDP109', detail: 'the answer is no refresh token' })
+  if (!isAccessToken(token)) return err({ code: 'IDP109', detail: 'access_token is missing or malformed' })
+  return ok(new Secret(token))
 }
 
 /**

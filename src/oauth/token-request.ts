@@ -1,16 +1,18 @@
 // What a client asks of a token endpoint by RFC 8693 section 2.1, parsed to one complete value.
+import { fromBase64Url } from '../lib/bytes.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { Secret } from '../lib/secret.ts'
 import type { AuthorizationDetails, ScopeToken } from '../model.ts'
 import type { Refusal } from '../refusal.ts'
 import { parseAuthorizationDetails } from './authorization-details.ts'
 import type { Form } from './form.ts'
+import type { SubjectToken } from './legs.ts'
 import { GRANT_TYPE, isAccessToken, parseScope, TOKEN_TYPE } from './vocabulary.ts'
 
-/** A token exchange that asks for an access token in return for an ID token. */
+/** A token exchange that asks for an access token in return for a token that says who the user is. */
 export interface TokenRequest {
   readonly grant: 'token-exchange'
-  readonly subjectToken: Secret
+  readonly subject: SubjectToken
   /** RFC 8707 section 2 resource indicator, verbatim. */
   readonly resource: string | undefined
   /** RFC 8693 section 2.1 logical name or issuer of the target, verbatim. */
@@ -21,7 +23,7 @@ export interface TokenRequest {
   readonly actor: { readonly token: Secret; readonly type: string } | undefined
 }
 
-/** Refuses with CLI100, CLI103 to CLI108 or CLI117. */
+/** Refuses with CLI100, CLI103 to CLI108, CLI117 or TOK112. */
 export function parseTokenRequest(form: Form): Result<TokenRequest, Refusal> {
   const grantType = form.get('grant_type')
   if (grantType === undefined) return err({ code: 'CLI100', got: 'grant_type is missing' })
@@ -32,7 +34,8 @@ export function parseTokenRequest(form: Form): Result<TokenRequest, Refusal> {
   if (subjectToken === undefined || subjectTokenType === undefined) {
     return err({ code: 'CLI100', got: 'subject_token or subject_token_type is missing' })
   }
-  if (subjectTokenType !== TOKEN_TYPE.idToken) return err({ code: 'CLI104' })
+  const subject = parseSubject(subjectToken, subjectTokenType)
+  if (!subject.ok) return subject
   const requested = form.get('requested_token_type')
   if (requested !== undefined && requested !== TOKEN_TYPE.accessToken) return err({ code: 'CLI105' })
   const actor = parseActor(form)
@@ -52,7 +55,7 @@ export function parseTokenRequest(form: Form): Result<TokenRequest, Refusal> {
   if (!parsed.ok) return err({ code: 'CLI117', got: parsed.error })
   return ok({
     grant: 'token-exchange',
-    subjectToken: new Secret(subjectToken),
+    subject: subject.value,
     resource,
     audience,
     scopes: scope.value.length === 0 ? undefined : scope.value,
@@ -60,6 +63,33 @@ export function parseTokenRequest(form: Form): Result<TokenRequest, Refusal> {
     details: parsed.value?.types.length === 0 ? undefined : parsed.value,
     actor: actor.value,
   })
+}
+
+const MAX_SAML_LENGTH = 32 * 1024
+
+/** The kinds that can be configured, each in the one form in which it is kept and compared; what is inside is not read here. */
+function parseSubject(token: string, type: string): Result<SubjectToken, Refusal> {
+  switch (type) {
+    case TOKEN_TYPE.idToken:
+      return ok({ kind: 'id_token', token: new Secret(token) })
+    case TOKEN_TYPE.refreshToken:
+      return isAccessToken(token)
+        ? ok({ kind: 'refresh_token', token: new Secret(token) })
+        : malformed('a refresh token')
+    case TOKEN_TYPE.saml2: {
+      // RFC 8693 section 3 wants base64url; base64 is what SAML itself has.
+      const text = token.length % 4 === 0 ? token.replace(/={1,2}$/, '') : token
+      const base64url = text.replaceAll('+', '-').replaceAll('/', '_')
+      if (token.length > MAX_SAML_LENGTH || !fromBase64Url(base64url).ok) return malformed('a base64url text')
+      return ok({ kind: 'saml2', token: new Secret(base64url) })
+    }
+    default:
+      return err({ code: 'CLI104' })
+  }
+}
+
+function malformed(expected: string): Result<never, Refusal> {
+  return err({ code: 'TOK112', expected })
 }
 
 /** An absolute URI, as token types are (RFC 8693 section 3). */

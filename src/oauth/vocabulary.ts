@@ -18,6 +18,8 @@ export const GRANT_PROFILE = { idJag: 'urn:ietf:params:oauth:grant-profile:id-ja
 export const TOKEN_TYPE = {
   accessToken: 'urn:ietf:params:oauth:token-type:access_token',
   idToken: 'urn:ietf:params:oauth:token-type:id_token',
+  refreshToken: 'urn:ietf:params:oauth:token-type:refresh_token',
+  saml2: 'urn:ietf:params:oauth:token-type:saml2',
   idJag: 'urn:ietf:params:oauth:token-type:id-jag',
   jwt: 'urn:ietf:params:oauth:token-type:jwt',
 } as const

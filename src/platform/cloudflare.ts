@@ -11,6 +11,7 @@ import type {
   Certificates,
   Fetch,
   Forward,
+  Introductions,
   Landing,
   RateLimiter,
   Registry,
@@ -22,7 +23,7 @@ import type {
   TokenStore,
 } from '../ports.ts'
 import { forwardWithin, within } from './deadline.ts'
-import type { FlightMethods, LedgerMethods, ReplayMethods, RevocationBookMethods } from './env.ts'
+import type { FlightMethods, LedgerMethods, ReplayMethods, RevocationBookMethods, SubjectMethods } from './env.ts'
 import { toPage } from './registry-rules.ts'
 import { toConnection, toRevocation, toTokenRecord, toUse } from './rows.ts'
 import { systemClock } from './system-clock.ts'
@@ -31,7 +32,7 @@ export { createBucket, createEventQueue, missingTrail } from './audit-trail.ts'
 export type { Env } from './env.ts'
 export { DecisionBook } from './decision-book.ts'
 export { createDecisionLog } from './decision-log.ts'
-export { flightClass } from './flight.ts'
+export { flightClass, type FlightWork } from './flight.ts'
 export { Ledger } from './ledger.ts'
 export { Replay } from './replay.ts'
 export { RevocationBook } from './revocation-book.ts'
@@ -118,6 +119,26 @@ export function createSingleFlight(
       const kept = await within(withOneRetry(call), STORE_TIMEOUT_MS, 'the flight object')
       const keptHere = await standIn?.forget(name)
       return kept ?? keptHere
+    },
+  }
+}
+
+/** Nothing stands in for these objects: two isolates that show one refresh token would end the session of its user. */
+export function createIntroductions(
+  namespace: ObjectsByName<SubjectMethods>,
+  timeoutMs = FLIGHT_TIMEOUT_MS,
+): Introductions {
+  return {
+    introduce(name, job) {
+      return within(
+        withOneRetry(async () => namespace.getByName(name).introduce(job)),
+        timeoutMs,
+        'the object of a subject token',
+      )
+    },
+    recall(name) {
+      const call = async (): Promise<Uint8Array<ArrayBuffer> | undefined> => namespace.getByName(name).recall()
+      return within(withOneRetry(call), STORE_TIMEOUT_MS, 'the object of a subject token')
     },
   }
 }

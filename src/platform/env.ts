@@ -1,6 +1,14 @@
 // What the platform hands the Worker at start: the bindings of wrangler.toml, and the secrets the configuration names.
 import type { Connection, Revocation, TokenRecord } from '../connection.ts'
-import type { ConnectionFilter, DecisionBatch, DecisionFilter, Landing, QuotaKey, TokenJob } from '../ports.ts'
+import type {
+  ConnectionFilter,
+  DecisionBatch,
+  DecisionFilter,
+  Landing,
+  QuotaKey,
+  SubjectJob,
+  TokenJob,
+} from '../ports.ts'
 import type { Row } from './rows.ts'
 
 /** The object that flies for one key, as it is called from elsewhere. */
@@ -8,6 +16,12 @@ export interface FlightMethods {
   join(job: TokenJob): Promise<Landing>
   peek(): Promise<Uint8Array<ArrayBuffer> | undefined>
   forget(): Promise<Uint8Array<ArrayBuffer> | undefined>
+}
+
+/** The object of the same class that looks after one subject token. */
+export interface SubjectMethods {
+  introduce(job: SubjectJob): Promise<Landing>
+  recall(): Promise<Uint8Array<ArrayBuffer> | undefined>
 }
 
 /** The object that remembers one shard of the one-time values. */
@@ -49,7 +63,7 @@ declare global {
     /** The bindings, and what `import { env } from 'cloudflare:workers'` is. */
     interface Env {
       readonly TOKENS: KVNamespace
-      readonly FLIGHTS: ObjectsWith<FlightMethods>
+      readonly FLIGHTS: ObjectsWith<FlightMethods & SubjectMethods>
       readonly REPLAYS: ObjectsWith<ReplayMethods>
       readonly REVOCATIONS: ObjectsWith<RevocationBookMethods>
       readonly LEDGERS: ObjectsWith<LedgerMethods>

@@ -126,7 +126,7 @@ export class FlightDesk {
     if (refused === undefined) return undefined
     if (now >= refused.until) this.#refused = undefined
     else {
-      const sameToken = refused.subjectToken === undefined || refused.subjectToken === job.subjectToken
+      const sameToken = refused.subjectToken === undefined || refused.subjectToken === job.subject.token
       const sameRenewal = refused.rejectedEntry === undefined || refused.rejectedEntry === job.rejectedEntry
       if (sameToken && sameRenewal) return refused.refusal
     }
@@ -135,7 +135,7 @@ export class FlightDesk {
 
   #takeOff(job: TokenJob, record: FlightRecord | undefined): Promise<Outcome> {
     const outcome = this.#fly(job, record)
-    this.#flight = { subjectToken: job.subjectToken, outcome }
+    this.#flight = { subjectToken: job.subject.token, outcome }
     // The flight belongs to the desk, not to whoever asked first: it goes on when that one hangs up.
     this.#ground.background(outcome.catch(() => undefined))
     return outcome
@@ -163,7 +163,7 @@ export class FlightDesk {
     this.#refused = {
       refusal,
       until: plusSeconds(this.#ground.clock.now(), kept.seconds),
-      subjectToken: kept.sameTokenOnly ? job.subjectToken : undefined,
+      subjectToken: kept.sameTokenOnly ? job.subject.token : undefined,
       rejectedEntry: memory === undefined ? rejectedEntry : undefined,
     }
   }
@@ -193,7 +193,7 @@ function couldDoBetter(outcome: Outcome, flight: Flight, job: TokenJob, now: Num
   if ('kept' in outcome && (outcome.kept.id === job.rejectedEntry || outcome.kept.obtainedAt <= job.tokensUntil)) {
     return true
   }
-  if (flight.subjectToken === job.subjectToken) return false
+  if (flight.subjectToken === job.subject.token) return false
   return 'kept' in outcome ? !isGoodEnough(outcome.kept, job, now) : isAboutTheLogin(outcome.refusal)
 }
 

@@ -8,14 +8,18 @@ import type {
   AuditSink,
   Background,
   Clock,
+  Introductions,
   RateLimiter,
   ReplayGuard,
   SingleFlight,
+  SubjectState,
+  SubjectWork,
   TokenStore,
   TokenWork,
 } from '../ports.ts'
 import { injected, type Fault } from './faults.ts'
 import { createLocalFlight } from './local-flight.ts'
+import { SubjectDesk, type SubjectStorage } from './subject-desk.ts'
 
 export type { Fault } from './faults.ts'
 export { createMemoryDecisionLog, type MemoryDecisionLog } from './memory-decision-log.ts'
@@ -190,6 +194,53 @@ export function createMemorySingleFlight(options: MemorySingleFlightOptions): Me
     async forget(name) {
       await injected(faults.join, 'Durable Object')
       return local.forget(name)
+    },
+  }
+}
+
+export interface MemoryIntroductions extends Introductions {
+  /** What is remembered of subject tokens, by name, as it is stored. */
+  dump(): ReadonlyMap<string, SubjectState>
+  /** Set by tests. */
+  readonly faults: { introduce?: Fault | undefined }
+}
+
+/** The objects of the whole network that each look after one subject token. */
+export function createMemoryIntroductions(options: {
+  readonly work: SubjectWork
+  readonly clock: Clock
+  readonly background: Background
+  readonly deadlineMs?: number
+  /** What others have left. */
+  readonly remembered?: ReadonlyMap<string, SubjectState> | undefined
+}): MemoryIntroductions {
+  const desks = new Map<string, SubjectDesk>()
+  const states = new Map(options.remembered)
+  const faults: MemoryIntroductions['faults'] = {}
+  const deskOf = (name: string): SubjectDesk => {
+    const storage: SubjectStorage = {
+      read: () => structuredClone(states.get(name)),
+      async write(state) {
+        states.set(name, structuredClone(state))
+      },
+      async clear() {
+        states.delete(name)
+      },
+    }
+    const desk = desks.get(name) ?? new SubjectDesk({ ...options, storage })
+    desks.set(name, desk)
+    return desk
+  }
+  return {
+    faults,
+    dump: () => new Map(states),
+    async introduce(name, job) {
+      await injected(faults.introduce, 'Durable Object')
+      return structuredClone(await deskOf(name).introduce(structuredClone(job)))
+    },
+    async recall(name) {
+      await injected(faults.introduce, 'Durable Object')
+      return deskOf(name).recall()
     },
   }
 }

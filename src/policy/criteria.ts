@@ -40,7 +40,7 @@ export function compileConditions(rule: Rule): readonly Condition[] {
 
   if (until !== undefined) add('until', ({ nowMs }) => nowMs < until)
   if (users !== undefined) add('user', isUser(users))
-  if (groups !== undefined) add('group', isInGroup(groups))
+  if (groups !== undefined) add('group', isInGroup(groups, rule.effect !== 'allow'))
   if (tenants !== undefined) add('tenant', isOfTenant(tenants))
   for (const [claim, values] of claims ?? []) addClaim('claim', claim, values)
   if (methods !== undefined) add('method', hasMethod(methods))
@@ -66,9 +66,9 @@ function isUser(users: NonNullable<Rule['users']>): Condition['holds'] {
     anywhere.has(principal.subject) || (byIdp.get(principal.idp)?.has(principal.subject) ?? false)
 }
 
-function isInGroup(groups: readonly string[]): Condition['holds'] {
+function isInGroup(groups: readonly string[], ifUnknown: boolean): Condition['holds'] {
   const names = new Set(groups)
-  return ({ principal }) => principal.groups.some((group) => names.has(group))
+  return ({ principal }) => principal.groups?.some((group) => names.has(group)) ?? ifUnknown
 }
 
 function isOfTenant(tenants: readonly string[]): Condition['holds'] {

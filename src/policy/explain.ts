@@ -71,7 +71,7 @@ function* ask(
   for (const condition of conditions) {
     const { criterion, claim } = condition
     const { wanted, got } = compare(rule, condition, question)
-    const unclear = claim !== undefined && got !== undefined && isUnclear(got, wanted)
+    const unclear = got === 'unreadable' || (claim !== undefined && got !== undefined && isUnclear(got, wanted))
     yield {
       criterion,
       ...(criterion === 'claim' && claim !== undefined ? { claim } : {}),
@@ -95,7 +95,7 @@ function compare(
     case 'user':
       return { wanted: (rule.users ?? []).map((user) => toUser(user)), got: [toUser(principal)] }
     case 'group':
-      return { wanted: rule.groups ?? [], got: principal.groups.length === 0 ? undefined : principal.groups }
+      return { wanted: rule.groups ?? [], got: readingOf(principal.groups) }
     case 'tenant':
       return { wanted: rule.tenants ?? [], got: principal.tenant === undefined ? undefined : [principal.tenant] }
     case 'claim':
@@ -111,6 +111,11 @@ function compare(
     case 'path':
       return { wanted: rule.paths ?? [], got: action.kind === 'http' ? [action.path] : undefined }
   }
+}
+
+function readingOf(groups: Principal['groups']): ConditionFinding['got'] {
+  if (groups === undefined) return 'unreadable'
+  return groups.length === 0 ? undefined : groups
 }
 
 function ageOf({ authTime }: Principal, nowMs: number): readonly number[] | undefined {

@@ -3,10 +3,12 @@
 import { err, ok, type Result } from '../lib/result.ts'
 import type {
   Action,
+  AuthenticatedClient,
   ClaimReading,
   ClaimValue,
   Permit,
   Principal,
+  Prospect,
   Resource,
   Rule,
   VerifiedAssertion,
@@ -16,13 +18,23 @@ import { judgeStanding, type RevocationSnapshot } from '../revocation/revocation
 import { findingsOf, type Explanation } from './explain.ts'
 import type { Question } from './criteria.ts'
 import { createRuleIndex, type RuleSet } from './rule-set.ts'
-import { judge, type Verdict } from './verdict.ts'
+import { foresee, judge, type Verdict } from './verdict.ts'
 
 export type { ConditionFinding, Explanation, RuleFinding } from './explain.ts'
 
 export interface Policy {
   /** Whether any rule allows this client anything at the resource; else it must look as if the resource did not exist. */
   isOpenTo(client: string, resource: Resource, nowMs: number): boolean
+  /**
+   * Whether a client may be given anything of what it asks for, whoever the user turns out to be. Refuses with CLI106, POL101,
+   * POL102 or POL104, as `decide` would every user.
+   */
+  foresee(
+    client: AuthenticatedClient,
+    resource: Resource,
+    action: Extract<Action, { kind: 'token' }>,
+    nowMs: number,
+  ): Result<Prospect, Refusal>
   /**
    * Decides on one action at one resource, with what is revoked at `nowMs` (milliseconds since the epoch). Refuses with
    * TOK109 (the sign-in was ended), POL110 (blocked), POL100 (no rule allows), POL101 (a rule denies, by its name),
@@ -51,6 +63,13 @@ export function createPolicy(rules: readonly Rule[], resources: Iterable<Resourc
   const index = createRuleIndex(rules, resources)
   return {
     isOpenTo: (client, resource, nowMs) => nowMs < index.ruleSet(resource, client).openUntil,
+    foresee(client, resource, action, nowMs) {
+      const set = index.ruleSet(resource, client.name)
+      const verdict = foresee(set, action, resource, nowMs)
+      if (verdict.reason !== 'rule_allows') return err(toRefusal(verdict, undefined, set))
+      const { details, actor } = action
+      return ok(prospect({ client, resource, scopes: verdict.scopes, details, actor }))
+    },
     decide(assertion, resource, action, revoked, nowMs) {
       const { principal, caller } = assertion
       const asking = { principal, client: caller.name }
@@ -121,15 +140,16 @@ function standing(
 
 function toRefusal(
   verdict: Exclude<Verdict, { readonly reason: 'rule_allows' }>,
-  principal: Principal,
+  principal: Principal | undefined,
   set: RuleSet,
 ): Refusal {
   const also = verdict.also === undefined ? {} : { also: verdict.also }
+  const about = principal === undefined ? {} : missingGroups(principal, set)
   switch (verdict.reason) {
     case 'rule_denies':
-      return { code: 'POL101', name: verdict.rule, ...also }
+      return { code: 'POL101', name: verdict.rule, ...(principal?.groups === undefined ? about : {}), ...also }
     case 'no_rule_allows':
-      return { code: 'POL100', ...missingGroups(principal, set), ...also }
+      return { code: 'POL100', ...about, ...also }
     case 'scope_not_allowed':
     case 'no_scope_left':
       return { code: 'POL102', ...also }
@@ -142,10 +162,11 @@ function toRefusal(
   }
 }
 
-/** The most common reason of all: the identity provider puts no groups into its ID tokens. */
+/** The most common reason of all: the identity provider puts no groups into its tokens. */
 function missingGroups({ groups, idp }: Principal, { asks }: RuleSet): Pick<Refusal, 'expected' | 'got'> {
-  if (!asks.groups || groups.length > 0) return {}
-  return { expected: `groups, in the claim that idps.${idp}.claims.groups names`, got: 'a token without any' }
+  if (!asks.groups || (groups !== undefined && groups.length > 0)) return {}
+  const got = groups === undefined ? 'an ID-JAG without it' : 'a token without any'
+  return { expected: `groups, in the claim that idps.${idp}.claims.groups names`, got }
 }
 
 /** Of the login only what rules here ask for: anything more would make every login another token. */
@@ -160,6 +181,10 @@ function assuranceOf({ claims }: Principal, { asks }: RuleSet): string | undefin
 /** Null: not said, or nothing that could be compared. */
 function sorted(reading: ClaimReading = 'unreadable'): readonly ClaimValue[] | null {
   return reading === 'unreadable' ? null : reading.toSorted((one, other) => (String(one) < String(other) ? -1 : 1))
+}
+
+function prospect(facts: Omit<Prospect, keyof Prospect & symbol>): Prospect {
+  return facts as Prospect
 }
 
 function permit(facts: Omit<Permit, keyof Permit & symbol>): Permit {

@@ -20,6 +20,8 @@ export interface LocalRule extends CompiledRule {
 export interface RuleSet {
   /** Every rule that can be about this user is in one of these lists, perhaps in two; each list has the order of the file. */
   about(principal: Principal): readonly (readonly LocalRule[])[]
+  /** All of them, in the order of the file. */
+  readonly rules: readonly LocalRule[]
   /** All of the resource, sorted. */
   readonly scopes: readonly ScopeToken[]
   /** Milliseconds since the epoch: until then some rule allows this client something here. */
@@ -81,6 +83,7 @@ function scopesAt({ effect, scopes, detailTypes }: Rule, resource: Resource): re
 function toRuleSet(rules: readonly LocalRule[], scopes: readonly ScopeToken[]): RuleSet {
   const allowing = rules.filter(({ rule }) => rule.effect === 'allow')
   return {
+    rules,
     about: rules.length > FEW ? createGates(rules) : () => [rules],
     scopes: scopes.toSorted(),
     openUntil: Math.max(...allowing.map(({ rule }) => rule.until ?? Number.POSITIVE_INFINITY)),
@@ -115,7 +118,9 @@ function createGates(rules: readonly LocalRule[]): RuleSet['about'] {
     const lists: (readonly LocalRule[])[] = [open]
     const own = byUser.get(subject)
     if (own !== undefined) lists.push(own)
-    for (const group of groups) {
+    // In which groups nobody knows: those that deny one are about this user, those that allow one are not.
+    if (groups === undefined) lists.push([...byGroup.values()].flat().filter(({ rule }) => rule.effect !== 'allow'))
+    for (const group of groups ?? []) {
       const shared = byGroup.get(group)
       if (shared !== undefined) lists.push(shared)
     }

@@ -2,7 +2,7 @@
 // `explain` shows it. Default deny, and a deny always wins.
 import type { Action, Resource, Rule, ScopeToken } from '../model.ts'
 import type { Refusal } from '../refusal.ts'
-import { isOfLogin, type ConditionCriterion, type Question } from './criteria.ts'
+import { isOfLogin, type Condition, type ConditionCriterion, type Question } from './criteria.ts'
 import type { LocalRule, RuleSet } from './rule-set.ts'
 
 /** With the ids of the other rules that were about it and allow or deny; undefined: there are none. */
@@ -52,6 +52,23 @@ function withOthers(reason: Reason, { allowing, denying }: Scales): Verdict {
   if (denying.length === 0 && allowing.length <= 1 && allowing[0]?.rule.id === named) return reason
   const ids = [...allowing, ...denying].map(({ rule }) => rule.id).filter((id) => id !== named)
   return ids.length === 0 ? reason : { ...reason, also: ids.slice(0, MAX_OTHERS) }
+}
+
+/**
+ * The best that can come of it, whoever the user turns out to be: every rule that allows might be about them, and only those
+ * that deny everybody are.
+ */
+export function foresee(set: RuleSet, action: Action, resource: Resource, nowMs: number): Verdict {
+  if (nowMs >= set.openUntil) return { reason: 'not_open_to_client' }
+  const inForce = set.rules.filter(({ rule }) => rule.until === undefined || nowMs < rule.until)
+  const allowing = inForce.filter(({ rule }) => rule.effect === 'allow')
+  const denying = inForce.filter(({ rule, conditions }) => rule.effect === 'deny' && conditions.every(isOfNobody))
+  return weigh({ allowing, denying, set, resource, action })
+}
+
+/** Conditions that are not about the user; a token in hand satisfies those on methods and paths. */
+function isOfNobody({ criterion }: Condition): boolean {
+  return criterion === 'until' || criterion === 'method' || criterion === 'path'
 }
 
 /** The rules that fit by their effect, and those that allow and would fit after another login; in the order of the file. */

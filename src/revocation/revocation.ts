@@ -39,6 +39,9 @@ export function judgeStanding(
   return signedInAt * 1000 <= signInsUntil ? err({ code: 'TOK109' }) : ok(tokensUntil)
 }
 
+/** How long a refresh token is remembered that nobody shows any more; as long as it is, it is one sign-in. */
+export const REFRESH_TOKEN_IDLE_SECONDS = 30 * 86_400
+
 const SKEW_SECONDS = 60
 /** Clocks apart, flights on their way, the longest `max_staleness`. */
 const FORGET_MARGIN_SECONDS = 600
@@ -52,7 +55,9 @@ export function forgetAt(
   before: number,
   { cache, idps }: Pick<Config, 'cache' | 'idps'>,
 ): number {
-  const signIns = [...idps.values()].map(({ idToken }) => idToken.maxAgeSeconds + SKEW_SECONDS)
+  const signIns = [...idps.values()].map(({ idToken, quirks }) =>
+    quirks.subjectTokens.has('refresh_token') ? REFRESH_TOKEN_IDLE_SECONDS : idToken.maxAgeSeconds + SKEW_SECONDS,
+  )
   const lives = [cache.maxTtlSeconds, ...(resource === undefined ? signIns : [])]
   return before + (Math.max(...lives) + FORGET_MARGIN_SECONDS) * 1000
 }

@@ -1,17 +1,28 @@
-// The second door: a client that has authenticated shows a user's ID token and receives an access token for one resource
-// (RFC 8693). Reads from top to bottom as the four stages of trust. What a client may ask about tokens it has received stands
-// beside it: revocation.ts and introspection.ts.
+// The second door: a client that has authenticated shows a token that says who its user is and receives an access token for one
+// resource (RFC 8693). Reads from top to bottom as the four stages of trust. What a client may ask about tokens it has received
+// stands beside it: revocation.ts and introspection.ts.
 import type { Facts, Recorder } from '../audit/audit.ts'
-import type { Credentials } from '../credentials/credentials.ts'
+import type { Config } from '../config/config.ts'
+import type { Credentials, Introduced, Introducer, OpaqueSubject } from '../credentials/credentials.ts'
 import { encodeFields, sha256 } from '../lib/digest.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
-import type { Actor, Credential, Permit, Resource } from '../model.ts'
+import type {
+  Action,
+  Actor,
+  AuthenticatedClient,
+  Credential,
+  IdpClient,
+  Permit,
+  Resource,
+  VerifiedAssertion,
+} from '../model.ts'
 import { toJson } from '../oauth/answers.ts'
 import { parseTokenRequest, type TokenRequest } from '../oauth/token-request.ts'
 import { TOKEN_TYPE } from '../oauth/vocabulary.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock } from '../ports.ts'
+import type { OpaqueKind } from '../quirks.ts'
 import type { Refusal } from '../refusal.ts'
 import type { Revocations } from '../revocation/revocation.ts'
 import { nonceHeader, readClientRequest, type ClientEndpoint, type ClientPorts } from './client-request.ts'
@@ -25,8 +36,11 @@ export interface TokenPorts extends ClientPorts {
   readonly revocations: Revocations
   readonly credentials: Credentials
   readonly recorder: Pick<Recorder, 'release'>
+  readonly introducer: Introducer
   readonly clock: Clock
 }
+
+type TokenAction = Extract<Action, { kind: 'token' }>
 
 /** The endpoints of clients that authenticate, by their paths. */
 export interface ClientEndpoints {
@@ -52,26 +66,27 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
   if (!wanted.ok) return wanted
   const resource = findResource(ports, client.name, wanted.value)
   if (resource.ok) facts.resource = resource.value
-  if (wanted.value.scopes !== undefined) facts.asked = wanted.value.scopes
+  const { scopes, details } = wanted.value
+  if (scopes !== undefined) facts.asked = scopes
+  const actor = wanted.value.actor && (await withDigest(wanted.value.actor))
+  const action: TokenAction = { kind: 'token', scopes, details, actor }
 
-  const assertion = await ports.identity.verifyForClient(wanted.value.subjectToken.reveal(), client)
+  const { subject } = wanted.value
+  const assertion =
+    subject.kind === 'id_token'
+      ? await ports.identity.verifyForClient(subject.token.reveal(), client)
+      : await askWhose(ports, client, { kind: subject.kind, token: subject.token }, resource, action, facts)
   if (!assertion.ok) return assertion
   facts.assertion = assertion.value
   // Not earlier: whoever shows no good token must not learn which resources there are (threat T42).
   if (!resource.ok) return resource
-  const foreign = wanted.value.details?.types.some((type) => !resource.value.detailTypes.includes(type)) === true
-  if (foreign) return err({ code: 'CLI117', got: 'a type that the resource does not take' })
-  // F-12: an actor that the identity provider is not told of would be a claim without a proof.
-  if (wanted.value.actor !== undefined && assertion.value.idpClient.quirks.actorToken !== 'caller')
-    return err({ code: 'CLI111', detail: `${assertion.value.idpClient.ref} takes none of a caller` })
-  const actor = wanted.value.actor && (await withDigest(wanted.value.actor))
+  const fault = findFault(action, resource.value, assertion.value.idpClient)
+  if (fault !== undefined) return err(fault)
   if (actor !== undefined) facts.actorType = actor.type
 
   const decide = async (): Promise<Result<Permit, Refusal>> => {
     const revoked = await ports.revocations.current()
     if (!revoked.ok) return revoked
-    const { scopes, details } = wanted.value
-    const action = { kind: 'token', scopes, details, actor } as const
     return ports.policy.decide(assertion.value, resource.value, action, revoked.value, ports.clock.epochMillis())
   }
   const permit = await decide()
@@ -88,7 +103,10 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
 
   const acquired = await ports.credentials.acquire(permit.value)
   if (!acquired.ok) return acquired
-  const { credential, origin, idJagJti, actors, ms, quota, oldKey, obtainedAt } = acquired.value
+  const { credential, origin, idJagJti, actors, oldKey, obtainedAt } = acquired.value
+  // The first hop may have been made to learn who the user is.
+  const ms = { ...facts.introduction?.ms, ...acquired.value.ms }
+  const quota = acquired.value.quota ?? facts.introduction?.quota
   const { expiresAt, scopes: granted } = credential
   facts.credential = { origin, idJagJti, actors, ms, quota, oldKey, expiresAt, scopes: granted }
   if (credential.kind === 'dpop') return keptBack(resource.value)
@@ -103,6 +121,77 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
       return err({ code: 'INT101', detail: 'revoked in flight', retryAfterSeconds: 1 })
   }
   return ok(toTokenResponse(credential, ports.clock.now(), nonceHeader(client)))
+}
+
+/**
+ * Who stands behind a token that only its identity provider can read: that is asked, for this very resource, and not before
+ * everything else that could refuse the request has been looked at. An answer that cannot be verified any more (its key may
+ * have been withdrawn) is replaced once.
+ */
+async function askWhose(
+  ports: TokenPorts,
+  client: AuthenticatedClient,
+  shown: Pick<OpaqueSubject, 'kind' | 'token'>,
+  resource: Result<Resource, Refusal>,
+  action: TokenAction,
+  facts: Facts,
+): Promise<Result<VerifiedAssertion, Refusal>> {
+  // T42: what is not open to this client does not exist for it, whatever it shows.
+  if (!resource.ok) return resource
+  const issuedBy = findIssuer(ports.config, client.name, shown.kind)
+  if (!issuedBy.ok) return issuedBy
+  const fault = findFault(action, resource.value, issuedBy.value.idpClient)
+  if (fault !== undefined) return err(fault)
+  const prospect = ports.policy.foresee(client, resource.value, action, ports.clock.epochMillis())
+  if (!prospect.ok) return prospect
+  if (resource.value.dpop === 'require') return keptBack(resource.value)
+
+  facts.opaque = shown.kind
+  const subject = { ...shown, ...issuedBy.value }
+  const introduced = await ports.introducer.introduce(prospect.value, subject)
+  if (!introduced.ok) return introduced
+  const { introduction, origin } = introduced.value
+  note(facts, introduced.value)
+  const assertion = await ports.identity.verifyIntroduction(introduction)
+  if (assertion.ok || origin === 'exchange' || assertion.error.code !== 'IDP109') return assertion
+  const again = await ports.introducer.introduce(prospect.value, subject, introduction)
+  if (!again.ok) return again
+  note(facts, again.value)
+  return ports.identity.verifyIntroduction(again.value.introduction)
+}
+
+function note(facts: Facts, { origin, ms, quota }: Introduced): void {
+  facts.introduction = { origin, ms, quota }
+}
+
+/** The one identity provider of a client that takes this kind of token. Nothing in such a token says whose it is. */
+function findIssuer(
+  { clients, idps }: Config,
+  client: string,
+  kind: OpaqueKind,
+): Result<Pick<OpaqueSubject, 'idp' | 'idpClient'>, Refusal> {
+  const presenting = clients.get(client)
+  if (presenting?.subjectKinds.has(kind) !== true)
+    return err({ code: 'CLI104', detail: 'this client may not present it' })
+  const refs = presenting.subjectTokens
+  const found = [...idps.values()].flatMap((idp) =>
+    [...idp.clients.values()]
+      .filter((idpClient) => refs.has(idpClient.ref) && idpClient.quirks.subjectTokens.has(kind))
+      .map((idpClient) => ({ idp, idpClient })),
+  )
+  const [first, second] = found
+  if (first === undefined) return err({ code: 'CLI104' })
+  return second === undefined ? ok(first) : err({ code: 'CLI116' })
+}
+
+/** What a resource or an identity provider does not take, whoever asks for it. */
+function findFault({ details, actor }: TokenAction, resource: Resource, idpClient: IdpClient): Refusal | undefined {
+  if (details?.types.some((type) => !resource.detailTypes.includes(type)) === true)
+    return { code: 'CLI117', got: 'a type that the resource does not take' }
+  // F-12: an actor that the identity provider is not told of would be a claim without a proof.
+  if (actor !== undefined && idpClient.quirks.actorToken !== 'caller')
+    return { code: 'CLI111', detail: `${idpClient.ref} takes none of a caller` }
+  return undefined
 }
 
 async function withDigest({ token, type }: NonNullable<TokenRequest['actor']>): Promise<Actor> {

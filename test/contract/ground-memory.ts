@@ -3,6 +3,7 @@ import {
   createCollectingBackground,
   createManualClock,
   createMemoryDecisionLog,
+  createMemoryIntroductions,
   createMemoryRateLimiter,
   createMemoryRegistry,
   createMemoryReplayGuard,
@@ -11,6 +12,7 @@ import {
   createMemoryTokenStore,
 } from '../../src/platform/memory.ts'
 import type { Ground } from './ground.ts'
+import { createScriptedSubjectWork } from './scripted-subject.ts'
 import { createScriptedWork } from './scripted-work.ts'
 
 export function createGround(): Ground {
@@ -19,6 +21,7 @@ export function createGround(): Ground {
   return {
     tokenStore: createMemoryTokenStore({ clock }).at('here'),
     singleFlight: createMemorySingleFlight({ work: createScriptedWork(clock), clock, background }),
+    introductions: createMemoryIntroductions({ work: createScriptedSubjectWork(clock), clock, background }),
     replayGuard: createMemoryReplayGuard({ clock }),
     revocationLog: createMemoryRevocationLog({ clock }),
     registry: createMemoryRegistry({ clock }),

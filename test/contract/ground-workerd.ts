@@ -90,6 +90,7 @@ export function createGround(): Ground {
   return {
     tokenStore: cloudflare.createTokenStore(env.TOKENS),
     singleFlight: cloudflare.createSingleFlight(env.FLIGHTS),
+    introductions: cloudflare.createIntroductions(env.FLIGHTS),
     replayGuard: cloudflare.createReplayGuard(env.REPLAYS),
     revocationLog: cloudflare.createRevocationLog(env.REVOCATIONS),
     registry: cloudflare.createRegistry(env.LEDGERS),

@@ -1,6 +1,7 @@
 // What the contract suite asks of a ground. `#ground` is one of the two files that make one.
 import type {
   DecisionLog,
+  Introductions,
   RateLimiter,
   Registry,
   ReplayGuard,
@@ -13,6 +14,8 @@ export interface Ground {
   readonly tokenStore: TokenStore
   /** Its work is the scripted one. */
   readonly singleFlight: SingleFlight
+  /** Its work is a scripted one, too. */
+  readonly introductions: Introductions
   readonly replayGuard: ReplayGuard
   readonly revocationLog: RevocationLog
   readonly registry: Registry

@@ -46,7 +46,8 @@ export function createScriptedWork(clock: Clock): TokenWork {
     if (step === 'refuse')
       return { refusal: { code: 'IDP112', detail: `run ${run}`, retryAfterSeconds: 7 }, ms, ...remember }
     if (step === 'refuse_login') return { refusal: { code: 'IDP101', detail: `run ${run}` }, ms, ...remember }
-    const { subjectToken, rejectedEntry } = job
+    const { subject, rejectedEntry } = job
+    const { token: subjectToken } = subject
     const sight: Sight = { run, kept: kept?.id, subjectToken, rejectedEntry, obtainedAt }
     return {
       kept: {
@@ -66,13 +67,14 @@ export function idOf(key: string, run: number): string {
   return `${key}#${run}`
 }
 
-export interface JobOptions extends Partial<Omit<TokenJob, 'identity'>> {
+export interface JobOptions extends Partial<Omit<TokenJob, 'identity' | 'subject'>> {
+  readonly subjectToken?: string
   readonly script?: Partial<Script>
 }
 
 /** A job for a key of its own, unless a key is given. */
 export function createJob(options: JobOptions = {}): TokenJob {
-  const { script, ...job } = options
+  const { script, subjectToken = 'header.payload.signature', ...job } = options
   const whole: Script = { key: crypto.randomUUID(), steps: ['land'], delayMs: 20, usableForSeconds: 600, ...script }
   return {
     name: 't1:user:client:resource',
@@ -83,7 +85,7 @@ export function createJob(options: JobOptions = {}): TokenJob {
     scopes: ['orders.read'],
     details: undefined,
     actor: undefined,
-    subjectToken: 'header.payload.signature',
+    subject: { kind: 'id_token', token: subjectToken },
     minRemainingSeconds: 60,
     rejectedEntry: undefined,
     place: 'place',

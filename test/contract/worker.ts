@@ -14,11 +14,14 @@ import {
 import { toUtf8 } from '../../src/lib/bytes.ts'
 import { plusSeconds } from '../../src/lib/numeric-date.ts'
 import type { TokenJob } from '../../src/ports.ts'
+import { createScriptedSubjectWork } from './scripted-subject.ts'
 import { createScriptedWork } from './scripted-work.ts'
 
 export { DecisionBook, Ledger, Replay, RevocationBook }
 
-export class Flight extends flightClass(() => createScriptedWork(systemClock)) {}
+const scripted = { token: createScriptedWork(systemClock), subject: createScriptedSubjectWork(systemClock) }
+
+export class Flight extends flightClass(() => scripted) {}
 
 /** Leaves work to the background that takes 300 ms and ends with an entry. */
 export function putInBackground(env: Pick<Env, 'TOKENS'>, name: string): void {

@@ -13,6 +13,7 @@ import type { Duplex } from 'node:stream'
 import { athOf, readProof, type SeenProof } from './dpop.ts'
 import { joined } from './http.ts'
 import { createTestKey, idTokenClaims, mint, type Claims, type TestKey } from './keys.ts'
+import { Sessions, type SessionOptions } from './sessions.ts'
 
 export type Received = {
   readonly method: string
@@ -100,8 +101,11 @@ export type IdpServer = {
   readonly token: Endpoint
   readonly jwks: Endpoint
   readonly key: TestKey
+  readonly sessions: Sessions
   /** Signed with its key, for its client `gw` unless told otherwise. */
   readonly idToken: (claims?: Claims, header?: Claims) => Promise<string>
+  readonly refreshToken: (options?: SessionOptions) => string
+  readonly assertion: (options?: SessionOptions) => string
 }
 
 export type SaasServer = {
@@ -122,7 +126,8 @@ export type SaasServer = {
 
 export type Counterparties = Awaited<ReturnType<typeof startCounterparties>>
 
-const ID_JAG = 'urn:ietf:params:oauth:token-type:id-jag'
+const TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:'
+const ID_JAG = `${TOKEN_TYPE}id-jag`
 
 export const SECRETS = {
   JAGWAY_SEALING_KEY: 'CANARY-sealing-0123456789012345678901234567',
@@ -162,10 +167,24 @@ export async function startCounterparties() {
   const startIdp = async (name: string): Promise<IdpServer> => {
     const key = await createTestKey(`${name}-key`)
     let issuer = ''
+    const sessions = new Sessions()
     const jwks = new Endpoint(`${name}.jwks`, () => ({ status: 200, json: { keys: [key.publicJwk] } }))
     const token = new Endpoint(`${name}.token`, async ({ form, headers }, script) => {
       const proof = await proofIn(headers)
       const audience = form.get('audience') ?? ''
+      const shown = form.get('subject_token') ?? ''
+      const type = form.get('subject_token_type') ?? ''
+      if (form.get('requested_token_type') === `${TOKEN_TYPE}refresh_token`) {
+        const refreshToken = sessions.toRefreshToken(shown)
+        if (refreshToken === undefined) return { status: 400, json: { error: 'invalid_grant' } }
+        guard(refreshToken, 'a refresh token between two steps', `${name}.token`)
+        const issued = { issued_token_type: `${TOKEN_TYPE}refresh_token`, token_type: 'N_A' }
+        return { status: 200, json: { ...issued, access_token: refreshToken } }
+      }
+      const session = type === `${TOKEN_TYPE}id_token` ? { sub: subjectOf(shown) } : sessions.show(type, shown)
+      if (session === undefined) return { status: 400, json: { error: 'invalid_grant' } }
+      const successor = 'successor' in session ? session.successor : undefined
+      if (successor !== undefined) guard(successor, 'the successor of a refresh token', `${name}.token`)
       // The audience of a server that does not exist is registered like tasks.
       const saas = notes.issuer === audience ? 'notes' : 'tasks'
       const now = Math.floor(Date.now() / 1000)
@@ -174,7 +193,7 @@ export async function startCounterparties() {
         key,
         {
           iss: issuer,
-          sub: subjectOf(form.get('subject_token')),
+          sub: session.sub,
           aud: audience,
           client_id: `jagway-at-${saas}`,
           jti: `jti-${randomUUID()}`,
@@ -183,13 +202,14 @@ export async function startCounterparties() {
           resource: form.get('resource') ?? undefined,
           scope: form.get('scope') ?? undefined,
           cnf: proof === undefined ? undefined : { jkt: proof.jkt },
+          ...('claims' in session ? session.claims : {}),
           ...other?.idJag,
         },
         { typ: 'oauth-id-jag+jwt', ...other?.header },
       )
       guard(idJag, `an ID-JAG for ${audience}`, `${saas}.token`)
       const json = { issued_token_type: ID_JAG, access_token: idJag, token_type: 'N_A', expires_in: 300 }
-      return { status: 200, json }
+      return { status: 200, json: successor === undefined ? json : { ...json, refresh_token: successor } }
     })
     const { origin } = await serve({ '/token': token, '/jwks': jwks }, nothing(`${name}.other`))
     issuer = origin
@@ -198,7 +218,13 @@ export async function startCounterparties() {
       const text = await mint(key, { ...idTokenClaims(now, issuer, 'gw'), ...claims }, header)
       return guard(text, 'an ID token', `${name}.token`)
     }
-    return { name, issuer, token, jwks, key, idToken }
+    // Its ID-JAGs tell groups: what is left out of them is unknown, and keeps out whomever a rule keeps out.
+    const known = (options: SessionOptions) => ({ ...options, claims: { groups: [], ...options.claims } })
+    const refreshToken = (options: SessionOptions = {}) =>
+      guard(sessions.refreshToken(known(options)), 'a refresh token', `${name}.token`)
+    const assertion = (options: SessionOptions = {}) =>
+      guard(sessions.assertion(known(options)), 'a SAML assertion', `${name}.token`)
+    return { name, issuer, token, jwks, key, sessions, idToken, refreshToken, assertion }
   }
 
   const startSaas = async (name: string): Promise<SaasServer> => {

@@ -3,7 +3,7 @@
 
 import { randomBytes } from 'node:crypto'
 import type { Config } from '../../config/config.ts'
-import { createCredentials, createKeyRing, createTokenWork, type Credentials } from '../../credentials/credentials.ts'
+import { createCredentials, createKeyRing, createWork, type Credentials } from '../../credentials/credentials.ts'
 import { createIdentity, type Identity } from '../../identity/identity.ts'
 import { fromUtf8 } from '../../lib/bytes.ts'
 import { readLimited } from '../../lib/limited-body.ts'
@@ -13,6 +13,7 @@ import { decodeCompactJwt } from '../../oauth/compact-jwt.ts'
 import { TOKEN_LIMITS } from '../../oauth/counterparty.ts'
 import { TOKEN_TYPE } from '../../oauth/vocabulary.ts'
 import {
+  createMemoryIntroductions,
   createMemoryRegistry,
   createMemoryReplayGuard,
   createMemoryRevocationLog,
@@ -54,10 +55,14 @@ export function createChain(tools: Tools): Chain {
   const shared = { fetch, clock, background, secrets, discovery }
   // Only the platform has them; whoever needs one is not tried.
   const certificates: Certificates = () => () => Promise.reject(new Error('no client certificate is here'))
-  const work = createTokenWork(config, { ...shared, certificates, store, registry, revocations }, ring)
-  const flight = createMemorySingleFlight({ clock, background, work })
+  const replay = createMemoryReplayGuard({ clock })
+  const identity = createIdentity(config, { ...shared, replay })
+  const introductions = createMemoryIntroductions({ clock, background, work: (...job) => work.subject(...job) })
+  const ports = { ...shared, certificates, store, registry, revocations, introductions, replay }
+  const work = createWork(config, ports, ring, identity)
+  const flight = createMemorySingleFlight({ clock, background, work: work.token })
   return {
-    identity: createIdentity(config, { ...shared, replay: createMemoryReplayGuard({ clock }) }),
+    identity,
     policy: createPolicy(config.rules, config.resources.values()),
     revocations,
     credentials: createCredentials({ store, clock, background, flight }, ring, config.cache.maxTtlSeconds),

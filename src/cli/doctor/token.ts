@@ -70,7 +70,7 @@ function examineDoors({ principal, idpClient }: VerifiedAssertion, { config }: T
 
 function examineGroups(
   { name, claims: { groups: claim } }: Idp,
-  groups: readonly string[],
+  groups: readonly string[] = [],
   claims: JsonObject,
   { config }: Tools,
   check: MakeCheck,

@@ -20,10 +20,11 @@ export const AT_OUR_DOOR = {
     who: ['caller'],
   },
   CLI104: {
-    expected: 'a subject_token_type that the identity provider of this client takes; an ID token always is',
+    expected:
+      'a subject_token_type that this client may present and its identity provider takes; an ID token, unless the file says otherwise',
     got: 'a kind of subject token that is not exchanged here',
     who: ['caller', 'administrator'],
-    fields: ['idps.NAME.quirks.subject_token_types', 'clients.NAME.subject_tokens'],
+    fields: ['clients.NAME.subject_token_types', 'idps.NAME.quirks.subject_token_types'],
   },
   CLI105: {
     expected: 'no requested_token_type, or that of an access token',
@@ -88,6 +89,13 @@ export const AT_OUR_DOOR = {
     expected: 'GET and HEAD without a body',
     got: 'a body, which the platform could not pass on',
     who: ['caller'],
+  },
+  CLI116: {
+    expected: 'one identity provider, among the clients listed for this caller, that takes this kind of subject token',
+    got: 'more than one: nothing in the token says which of them it is for',
+    who: ['administrator'],
+    fields: ['clients.NAME.subject_tokens', 'clients.NAME.subject_token_types'],
+    related: ['CLI104'],
   },
   CLI117: {
     expected: 'a JSON array of objects, each with a type that the resource takes',
@@ -185,6 +193,12 @@ export const AT_OUR_DOOR = {
     got: 'a token that is bound to no key',
     who: ['caller', 'identity provider'],
     related: ['CLI114'],
+  },
+  TOK112: {
+    expected: 'a subject token of its kind: a SAML assertion in base64url, a refresh token as it was issued',
+    got: 'other letters, or more than is taken',
+    who: ['caller'],
+    related: ['CLI104'],
   },
 
   POL100: {

@@ -11,7 +11,8 @@ import {
   createCutter,
   createIssuedTokens,
   createKeyRing,
-  createTokenWork,
+  createIntroducer,
+  createWork,
 } from '../../../src/credentials/credentials.ts'
 import { createGateway } from '../../../src/gateway/gateway.ts'
 import { createIdentity } from '../../../src/identity/identity.ts'
@@ -24,6 +25,7 @@ import {
   createManualClock,
   createMemoryDecisionLog,
   createMemoryRateLimiter,
+  createMemoryIntroductions,
   createMemoryRegistry,
   createMemoryReplayGuard,
   createMemoryRevocationLog,
@@ -197,15 +199,30 @@ export async function createWorld(options: WorldOptions = {}) {
   const certificates = (name: string): never => {
     throw new Error(`no certificate ${name}`)
   }
-  const sources = { fetch, clock, background, secrets, certificates, store, discovery, registry, revocations }
-  const work = createTokenWork(config, sources, ring)
-  const flight = createMemorySingleFlight({ work, clock, background })
+  const newIdentity = () => createIdentity(config, { fetch, clock, background, replay, secrets, discovery })
+  const introductions = createMemoryIntroductions({ clock, background, work: (...job) => work.subject(...job) })
+  const sources = {
+    fetch,
+    clock,
+    background,
+    secrets,
+    certificates,
+    store,
+    discovery,
+    registry,
+    revocations,
+    introductions,
+    replay,
+  }
+  const work = createWork(config, sources, ring, newIdentity())
+  const flight = createMemorySingleFlight({ work: work.token, clock, background })
   const sink = createRecordingSink()
   const cutter = createCutter(config, { flight, store, fetch, secrets, certificates, discovery }, ring)
 
   /** Another isolate: memory of its own, everything else shared. */
   const createInstance = () => {
-    const identity = createIdentity(config, { fetch, clock, background, replay, secrets, discovery })
+    const identity = newIdentity()
+    const { maxTtlSeconds } = config.cache
     const policy = createPolicy(config.rules, config.resources.values())
     const doors = {
       identity,
@@ -213,7 +230,8 @@ export async function createWorld(options: WorldOptions = {}) {
       limits: createLimits(config, createMemoryRateLimiter({ clock, limits: config.rateLimits.values() })),
       policy,
       revocations: newRevocations(),
-      credentials: createCredentials({ store, flight, clock, background }, ring, config.cache.maxTtlSeconds),
+      credentials: createCredentials({ store, flight, clock, background }, ring, maxTtlSeconds),
+      introducer: createIntroducer({ store, introductions, clock }, ring, maxTtlSeconds),
     }
     const ports = { log: decisions, background, clock, sleep: () => Promise.resolve() }
     const sinks = [sink, createDecisionSink(ports, config.admin?.decisionsKept ?? 0)]

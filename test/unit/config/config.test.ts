@@ -76,6 +76,7 @@ describe('parseConfig() links', () => {
           {
             name: 'assistant',
             subjectTokens: new Set(['okta/assistant']),
+            subjectKinds: new Set(['id_token']),
             auth: {
               method: 'private_key_jwt',
               keys: { kind: 'fetched', jwksUri: 'https://assistant.acme.example/jwks.json' },
@@ -91,6 +92,7 @@ describe('parseConfig() links', () => {
           {
             name: 'support-bot',
             subjectTokens: new Set(['okta/gateway']),
+            subjectKinds: new Set(['id_token']),
             auth: { method: 'client_secret_basic', secrets: ['SUPPORT_BOT_SECRET'] },
             dpop: 'optional',
             dpopNonce: 'optional',
@@ -102,6 +104,7 @@ describe('parseConfig() links', () => {
           {
             name: 'people',
             subjectTokens: new Set(['okta/gateway']),
+            subjectKinds: new Set(['id_token']),
             auth: undefined,
             dpop: 'optional',
             dpopNonce: 'optional',

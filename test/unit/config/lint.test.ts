@@ -101,6 +101,31 @@ describe('lintConfig()', () => {
     expect(found[0]?.message).toContain(words)
   })
 
+  it('warns of a kind of subject token that has more than one place to go', () => {
+    const idp = (
+      issuer: string,
+    ) => `{ "issuer": "${issuer}", "clients": { "gw": { "id": "gw", "auth": { "method": "none" } } },
+      "quirks": { "subject_token_types": ["id_token", "refresh_token"] } }`
+    const two = broken(
+      '"idps": {',
+      `"idps": { "a": ${idp('https://a.example')}, "b": ${idp('https://b.example')},`,
+    ).text
+    const with2 = (refs: string, kinds = '"id_token", "refresh_token"') =>
+      warningsOf(
+        two.replace(
+          /"bot": \{ "subject_tokens": \[[^\]]*\]/,
+          `"bot": { "subject_token_types": [${kinds}], "subject_tokens": [${refs}]`,
+        ),
+      )
+    const found = with2('"a/gw", "b/gw", "main/gateway"').filter(({ code }) => code === 'CFG212')
+    expect(found).toMatchObject([{ path: ['clients', 'bot', 'subject_tokens'] }])
+    expect(found[0]?.message).toContain('"refresh_token" are refused: "a/gw" and "b/gw" take them')
+    expect(with2('"a/gw", "main/gateway"').filter(({ code }) => code === 'CFG212')).toEqual([])
+    // A client that may not present them has nothing to choose.
+    const quiet = with2('"a/gw", "b/gw"', '"id_token"').filter(({ code }) => code === 'CFG212')
+    expect(quiet).toEqual([])
+  })
+
   it('has nothing against methods where nobody can ask for a token', () => {
     const { text } = broken(
       '"effect": "allow"',

@@ -23,6 +23,7 @@ const TEST = (as: string, more = ''): string =>
     ),
   )
 const PROXY = '"proxy": { "path": "/r/tasks", "upstream": "https://api.tasks.example" }'
+const FROM_EDGE_TO_BOT = EXAMPLE.slice(EXAMPLE.indexOf('"edge_client"'), EXAMPLE.indexOf(` ${BOT_AUTH}`))
 const ISSUER = '"issuer": "https://idp.example"'
 
 const cases: Readonly<Record<string, readonly Case[]>> = {
@@ -502,6 +503,46 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
       '"edge_client": "people" }, "other": { "id": "gw2", "auth": { "method": "none" }, "edge_client": ›"bot"',
       'CFG112',
       'may not present ID tokens of "main/other"',
+    ],
+    [
+      'refuses an edge client where no ID token is exchanged',
+      '"edge_client": "people" }\n      }',
+      '›"edge_client": "people" }\n      }, "quirks": { "subject_token_types": ["refresh_token"] }',
+      'CFG112',
+      'the ID tokens they bring are not exchanged',
+    ],
+    [
+      'refuses an edge client that may not present ID tokens at all',
+      FROM_EDGE_TO_BOT,
+      FROM_EDGE_TO_BOT.replace('"people" }', '›"bot" }')
+        .replace('      }\n    }', '      }, "quirks": { "subject_token_types": ["id_token", "refresh_token"] }\n    }')
+        .replace(/$/, ' "subject_token_types": ["refresh_token"],'),
+      'CFG112',
+      'may not present ID tokens, and proxied requests bring nothing else',
+    ],
+    [
+      'refuses a kind of subject token that the client has no way to show',
+      FROM_EDGE_TO_BOT,
+      FROM_EDGE_TO_BOT.replace(
+        '["main/gateway"] }',
+        '["main/gateway"], "subject_token_types": ["id_token", ›"saml2"] }',
+      ).replace('      }\n    }', '      }, "quirks": { "subject_token_types": ["id_token", "saml2"] }\n    }'),
+      'CFG112',
+      'are taken at the token endpoint alone, which this client cannot use',
+    ],
+    [
+      'refuses a kind of subject token that no identity provider of the client takes',
+      '"bot": { "subject_tokens": ["main/gateway"],',
+      '"bot": { "subject_tokens": ["main/gateway"], "subject_token_types": ["id_token", ›"saml2"],',
+      'CFG112',
+      'no identity provider of this client takes subject tokens of the kind "saml2"',
+    ],
+    [
+      'refuses a kind of subject token that does not exist',
+      '"bot": { "subject_tokens": ["main/gateway"],',
+      '"bot": { "subject_tokens": ["main/gateway"], "subject_token_types": [›"id-jag"],',
+      'CFG104',
+      '"refresh_token"',
     ],
     [
       'refuses a registration for a client that is not there',
@@ -1140,6 +1181,7 @@ describe('parseConfig(): two faults in one file', () => {
     'refuses __proto__ as the name of a client': /./,
     'refuses one binding with two limits': /./,
     'refuses one binding with two rates': /./,
+    'refuses what is not the name of a binding': /two (limits|rates)/,
     'refuses a period that the platform does not count': /two (limits|rates)/,
     'refuses a limit of nothing': /two (limits|rates)/,
     'refuses two clients of an identity provider with one id': /edge client/,

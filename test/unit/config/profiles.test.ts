@@ -100,7 +100,7 @@ describe.each(PROFILES)('the profile %s', (profile) => {
     const idpQuirks = {
       target: 'legacy_resource',
       send_resource: false,
-      subject_token_types: ['saml2'],
+      subject_token_types: ['id_token', 'saml2'],
       saml_two_step: false,
       saml_encoding: 'base64url',
       actor_token: 'caller',
@@ -119,7 +119,7 @@ describe.each(PROFILES)('the profile %s', (profile) => {
     expect(written.idp).toEqual({
       target: 'legacy_resource',
       sendResource: false,
-      subjectTokens: new Set(['saml2']),
+      subjectTokens: new Set(['id_token', 'saml2']),
       samlTwoStep: false,
       samlEncoding: 'base64url',
       actorToken: 'caller',

@@ -1,6 +1,6 @@
 // The work of a flight: two hops, whom they talk to, and what is kept of them.
 import { describe, expect, test } from 'vitest'
-import { createKeyRing, createTokenWork } from '../../../src/credentials/credentials.ts'
+import { createKeyRing, createWork } from '../../../src/credentials/credentials.ts'
 import { encodeEntry, lifetimeOf, type Entry } from '../../../src/credentials/entry.ts'
 import { placeOf } from '../../../src/credentials/token-key.ts'
 import { toBase64Url, toUtf8 } from '../../../src/lib/bytes.ts'
@@ -229,8 +229,10 @@ describe('the work of a flight in another deployment', async () => {
       discovery: { metadataOf: unused },
       registry: createMemoryRegistry({ clock: world.clock }),
       revocations: world.revocations,
+      introductions: { introduce: unused, recall: unused },
+      replay: world.replay,
     }
-    return createTokenWork(world.config, ports, ring)
+    return createWork(world.config, ports, ring, world.identity).token
   }
 
   const PLACE = placeOf(await permitFor(createWorld({ resources: withReuse() })))
@@ -243,7 +245,7 @@ describe('the work of a flight in another deployment', async () => {
     scopes: ['tasks.read'],
     details: undefined,
     actor: undefined,
-    subjectToken: 'e30.e30.sig',
+    subject: { kind: 'id_token', token: 'e30.e30.sig' },
     identity: 'x',
     minRemainingSeconds: 0,
     rejectedEntry: undefined,
@@ -293,7 +295,7 @@ describe('the work of a flight in another deployment', async () => {
       const sealed = await ring.seal(JOB.name, encodeEntry(entry))
       return { id: 'kept', sealed, usableUntil: entry.usableUntil, obtainedAt: entry.obtainedAt }
     }
-    const job = { ...JOB, subjectToken, scopes: ['tasks.read'] }
+    const job: TokenJob = { ...JOB, subject: { kind: 'id_token', token: subjectToken }, scopes: ['tasks.read'] }
     await workIn(world, world.fetch)(job, await keptFor('of somebody else'))
     expect(cost(world)).toEqual([1, 1])
     expect(claimsOf(world.seen('ras')[0]?.form.get('assertion') ?? '')['sub']).toBe('alice')

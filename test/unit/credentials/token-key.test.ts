@@ -100,7 +100,7 @@ describe('the identity of a token', () => {
   test('does not depend on the login it comes from: a new ID token is no new entry', async () => {
     const resource = resourceOf()
     const [first, second] = [await assertionOf(), await assertionOf({ groups: ['staff'] })]
-    expect(first.token.reveal()).not.toBe(second.token.reveal())
+    expect(first.subject.token.reveal()).not.toBe(second.subject.token.reveal())
     expect(nameParts(permitOf(second, resource))).toEqual(nameParts(permitOf(first, resource)))
   })
 

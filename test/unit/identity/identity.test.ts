@@ -35,7 +35,7 @@ describe('verifyAtEdge()', () => {
     const token = await world.token()
     const result = await world.identity.verifyAtEdge(`Bearer ${token}`)
     if (!result.ok) throw new Error(result.error.code)
-    const { principal, caller: edge, idpClient, token: kept } = result.value
+    const { principal, caller: edge, idpClient, subject } = result.value
     expect(principal).toEqual({
       idp: 'corp',
       issuer: ISSUER,
@@ -49,7 +49,7 @@ describe('verifyAtEdge()', () => {
     })
     expect(edge).toEqual({ name: 'edge', method: 'edge' })
     expect(idpClient.ref).toBe('corp/web')
-    expect(kept.reveal()).toBe(token)
+    expect(subject.token.reveal()).toBe(token)
     expect(JSON.stringify(result)).not.toContain(token)
     expect(world.fetched).toEqual([])
   })

@@ -1,8 +1,8 @@
 // One identity provider, three kinds of calling client, a clock that only tests move and a network that counts.
 import { numericDate } from '../../../src/lib/numeric-date.ts'
 import { Secret } from '../../../src/lib/secret.ts'
+import type { AdminAccess } from '../../../src/administrator.ts'
 import type {
-  AdminAccess,
   CallingClient,
   ClientId,
   Idp,
@@ -54,6 +54,7 @@ export function idp(changes: Partial<Idp> = {}): Idp {
 export function caller(name: string, auth?: InboundAuth, subjectTokens = ['corp/broker']): CallingClient {
   return {
     name,
+    subjectKinds: new Set(['id_token']),
     subjectTokens: new Set(subjectTokens),
     auth,
     dpop: 'optional',

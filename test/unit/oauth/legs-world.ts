@@ -1,14 +1,13 @@
 // Both legs against one scripted endpoint that remembers what it was asked.
 import { numericDate } from '../../../src/lib/numeric-date.ts'
 import { Secret } from '../../../src/lib/secret.ts'
-import type { ClientId, Issuer, OutboundAuth, ScopeToken, SecretName } from '../../../src/model.ts'
+import type { IdJag, ClientId, Issuer, OutboundAuth, ScopeToken, SecretName } from '../../../src/model.ts'
 import { createClientAuths } from '../../../src/oauth/client-auth.ts'
 import {
   exchangeForIdJag,
   redeemIdJag,
   type AccessToken,
   type ExchangeRequest,
-  type IdJag,
   type RedeemRequest,
 } from '../../../src/oauth/legs.ts'
 import type { LegEndpoint } from '../../../src/oauth/leg-call.ts'
@@ -91,7 +90,7 @@ async function run<T>(
 export async function exchange(reply: Answer, changes: Partial<ExchangeRequest> = {}): Promise<Leg<IdJag>> {
   const request: ExchangeRequest = {
     idp: await endpointOf(IDP, 'gw-app', POST_AUTH),
-    subjectToken: new Secret(ID_TOKEN),
+    subject: { kind: 'id_token', token: new Secret(ID_TOKEN) },
     rasIssuer: RAS,
     rasClientId: 'tailspin-gw' as ClientId,
     audience: RAS,
@@ -101,6 +100,7 @@ export async function exchange(reply: Answer, changes: Partial<ExchangeRequest> 
     scopes: SCOPES,
     details: undefined,
     actor: undefined,
+    actsItself: false,
     binding: undefined,
     now: NOW,
     ...changes,

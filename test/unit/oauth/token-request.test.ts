@@ -32,14 +32,14 @@ describe('parseTokenRequest()', () => {
   test('reads a token exchange for one resource', () => {
     const request = parse({ scope: 'write read', unknown: 'ignored' })
     if (!request.ok) throw new Error(request.error.code)
-    const { subjectToken, ...rest } = request.value
+    const { subject, ...rest } = request.value
     expect(rest).toEqual({
       grant: 'token-exchange',
       resource: 'https://api.test/v1',
       audience: undefined,
       scopes: ['read', 'write'],
     })
-    expect(subjectToken.reveal()).toBe(GOOD.subject_token)
+    expect([subject.kind, subject.token.reveal()]).toEqual(['id_token', GOOD.subject_token])
     expect(JSON.stringify(request)).not.toContain('e30')
   })
 

@@ -102,7 +102,7 @@ function fits(one: Rule, { who: { principal, caller }, resource, action: wanted 
     (one.clients?.includes(caller.name) ?? true) &&
     (one.users?.some(({ idp, subject }) => subject === principal.subject && (idp ?? principal.idp) === principal.idp) ??
       true) &&
-    (one.groups?.some((group) => principal.groups.includes(group)) ?? true) &&
+    (one.groups?.some((group) => principal.groups?.includes(group) ?? one.effect !== 'allow') ?? true) &&
     (kinds === undefined ||
       (kind === 'unreadable' ? one.effect !== 'allow' : kind?.some((value) => kinds.includes(value)) === true)) &&
     (!isHttp || one.methods === undefined || one.methods.includes(wanted.method)) &&

@@ -314,7 +314,7 @@ describe('a Permit', () => {
       principal: alice.principal,
       caller: alice.caller,
       idpClient: alice.idpClient,
-      token: alice.token,
+      subject: alice.subject,
     }
     expect([forged.rule, vouched.principal.subject]).toEqual(['mine', 'alice'])
   })

@@ -8,7 +8,8 @@ import {
   createCutter,
   createIssuedTokens,
   createKeyRing,
-  createTokenWork,
+  createIntroducer,
+  createWork,
   type Credentials,
 } from '../../../src/credentials/credentials.ts'
 import { createGateway } from '../../../src/gateway/gateway.ts'
@@ -17,11 +18,12 @@ import { fromBase64Url, fromUtf8 } from '../../../src/lib/bytes.ts'
 import { Secret } from '../../../src/lib/secret.ts'
 import { parseJsonObject, type JsonObject } from '../../../src/lib/strict-json.ts'
 import { createLimits } from '../../../src/limits/limits.ts'
-import { createDiscovery } from '../../../src/oauth/metadata.ts'
+import { createDiscovery, type Discovery } from '../../../src/oauth/metadata.ts'
 import {
   createCollectingBackground,
   createManualClock,
   createMemoryRateLimiter,
+  createMemoryIntroductions,
   createMemoryRegistry,
   createMemoryReplayGuard,
   createMemoryRevocationLog,
@@ -30,6 +32,7 @@ import {
   createRecordingSink,
   type ManualClock,
   type MemoryRateLimiter,
+  type MemoryIntroductions,
   type MemoryRegistry,
   type MemoryReplayGuard,
   type MemoryRevocationLog,
@@ -43,6 +46,7 @@ import { createRevocations, type Revocations } from '../../../src/revocation/rev
 import { createClientEndpoints } from '../../../src/token/token.ts'
 import { readProof } from '../../support/dpop.ts'
 import { createTestKey, idTokenClaims, mint, type Claims } from '../../support/keys.ts'
+import { Sessions } from '../../support/sessions.ts'
 
 // Node wants to be told that a body is a stream (`duplex`), workerd, for which the house is written, knows by itself.
 const NodeRequest = globalThis.Request
@@ -95,11 +99,11 @@ export const IDPS = {
   },
 } as const satisfies Json
 
-export const CLIENTS: Json = {
+export const CLIENTS = {
   'browser-app': { subject_tokens: ['corp/web'] },
   agent: { subject_tokens: ['corp/agent'], auth: basic('AGENT_SECRET') },
   other: { subject_tokens: ['corp/web'], auth: basic('OTHER_SECRET') },
-}
+} as const satisfies Json
 
 /** Behind a path of the gateway, at a host of its own, and for the token endpoint alone. */
 export const RESOURCES = {
@@ -165,8 +169,10 @@ export interface WorldOptions {
   readonly sinks?: readonly AuditSink[]
   /** Whether no token leaves before its event is accepted. */
   readonly recordRequired?: boolean
-  /** What can be read in the network, by address: metadata of servers. */
-  readonly documents?: Readonly<Record<string, Json>>
+  /** What can be read in the network, by address: metadata of servers, and keys. */
+  readonly documents?: Readonly<Record<string, Json | (() => Json)>>
+  /** Subject tokens are remembered from there. */
+  readonly introductionsOf?: World
 }
 
 /** What runs in one isolate: its own memory over the common ground. */
@@ -183,6 +189,9 @@ export interface World extends Isolate {
   readonly clock: ManualClock
   readonly store: MemoryTokenStore
   readonly flight: MemorySingleFlight
+  readonly introductions: MemoryIntroductions
+  /** The sign-ins that the identity provider knows by refresh tokens and SAML assertions. */
+  readonly sessions: Sessions
   readonly registry: MemoryRegistry
   readonly log: MemoryRevocationLog
   readonly replay: MemoryReplayGuard
@@ -279,36 +288,44 @@ export function createWorld(options: WorldOptions = {}): World {
   const newDiscovery = () => createDiscovery({ fetch, clock, background }, { local: false })
   const newRevocations = () => createRevocations(config.revocation.maxStalenessSeconds, { log, clock, background })
   const newRing = () => createKeyRing(config.cache.sealingKeys, secrets)
-  const flight = createMemorySingleFlight({
+  const newIdentity = (discovery: Discovery) =>
+    createIdentity(config, { fetch, clock, background, secrets, discovery, replay })
+  const introductions = createMemoryIntroductions({
     clock,
     background,
-    work: createTokenWork(
-      config,
-      {
-        fetch,
-        clock,
-        background,
-        secrets,
-        certificates: network.certificates,
-        store: bounded(store.at('flight'), () => writes++),
-        discovery: newDiscovery(),
-        registry,
-        revocations: newRevocations(),
-      },
-      newRing(),
-    ),
+    work: (...job) => work.subject(...job),
+    remembered: options.introductionsOf?.introductions.dump(),
   })
+  const discoveryOfFlights = newDiscovery()
+  const work = createWork(
+    config,
+    {
+      fetch,
+      clock,
+      background,
+      secrets,
+      certificates: network.certificates,
+      store: bounded(store.at('flight'), () => writes++),
+      discovery: discoveryOfFlights,
+      registry,
+      revocations: newRevocations(),
+      introductions,
+      replay,
+    },
+    newRing(),
+    newIdentity(discoveryOfFlights),
+  )
+  const flight = createMemorySingleFlight({ clock, background, work: work.token })
 
   const isolate = (location: string): Isolate => {
     const discovery = newDiscovery()
-    const identity = createIdentity(config, { fetch, clock, background, secrets, discovery, replay })
+    const identity = newIdentity(discovery)
     const policy = createPolicy(config.rules, config.resources.values())
     const revocations = newRevocations()
-    const credentials = createCredentials(
-      { store: bounded(store.at(location)), clock, background, flight },
-      newRing(),
-      config.cache.maxTtlSeconds,
-    )
+    const { maxTtlSeconds } = config.cache
+    const near = bounded(store.at(location))
+    const credentials = createCredentials({ store: near, clock, background, flight }, newRing(), maxTtlSeconds)
+    const introducer = createIntroducer({ store: near, introductions, clock }, newRing(), maxTtlSeconds)
     const limits = createLimits(config, limiter)
     const audit = { ...config.audit, required: options.recordRequired ?? false }
     const recorder = createRecorder(options.sinks ?? [sink], clock, { ...config, audit }, CONFIG_HASH)
@@ -322,7 +339,7 @@ export function createWorld(options: WorldOptions = {}): World {
     const cutterPorts = { flight, store: store.at(location), fetch, secrets, certificates, discovery }
     const cutter = createCutter(config, cutterPorts, ring)
     const issued = createIssuedTokens(config, { registry, log, cutter, revocations }, ring)
-    const clients = createClientEndpoints({ ...doors, config, issued })
+    const clients = createClientEndpoints({ ...doors, introducer, config, issued })
     const app = createApp({ config, clock, secrets, gateway, clients, recorder })
     return { app, identity, policy, revocations, credentials }
   }
@@ -333,6 +350,8 @@ export function createWorld(options: WorldOptions = {}): World {
     clock,
     store,
     flight,
+    introductions,
+    sessions: network.sessions,
     registry,
     log,
     replay,
@@ -383,6 +402,7 @@ function configOf({
 }
 
 interface Network {
+  readonly sessions: Sessions
   readonly fetch: Fetch
   readonly certificates: Certificates
   readonly script: Record<Role, Handler>
@@ -393,14 +413,15 @@ interface Network {
 function createNetwork(config: Config, clock: ManualClock, documents: WorldOptions['documents'] = {}): Network {
   const seen: Seen[] = []
   const strays: string[] = []
+  const sessions = new Sessions()
   const script: Record<Role, Handler> = {
-    idp: (request) => issueIdJag(config, clock, request),
+    idp: (request) => issueIdJag(config, clock, sessions, request),
     ras: (request) => issueAccessToken(seen, request),
     upstream: () => json({ it: 'works' }, { headers: { 'x-upstream': 'yes' } }),
   }
   const answer = async (request: Request, certificate?: string): Promise<Response> => {
     const document = documents[request.url]
-    if (document !== undefined) return json(document)
+    if (document !== undefined) return json(typeof document === 'function' ? document() : document)
     const role = roleOf(config, request.url)
     if (role === undefined) {
       strays.push(request.url)
@@ -415,6 +436,7 @@ function createNetwork(config: Config, clock: ManualClock, documents: WorldOptio
   return {
     seen,
     strays,
+    sessions,
     script,
     fetch: (request) => answer(request),
     certificates: (name) => (request) => answer(request, name),
@@ -431,8 +453,22 @@ function roleOf(config: Config, url: string): Role | undefined {
 }
 
 /** An identity provider that grants whatever it is asked for, and binds it to the key that was proven. */
-async function issueIdJag(config: Config, clock: ManualClock, { form, headers }: Seen): Promise<Response> {
-  const proof = headers.get('dpop')
+async function issueIdJag(config: Config, clock: ManualClock, sessions: Sessions, seen: Seen): Promise<Response> {
+  const { form } = seen
+  const proof = seen.headers.get('dpop')
+  const token = form.get('subject_token') ?? ''
+  const type = form.get('subject_token_type') ?? ''
+  if (form.get('requested_token_type')?.endsWith(':refresh_token') === true) {
+    const issued = { issued_token_type: `${TOKEN_TYPE_PREFIX}refresh_token`, token_type: 'N_A' }
+    const refreshToken = sessions.toRefreshToken(token)
+    if (refreshToken === undefined) return json({ error: 'invalid_grant' }, { status: 400 })
+    return json({ ...issued, access_token: refreshToken, scope: form.get('scope') })
+  }
+  const isIdToken = type.endsWith(':id_token')
+  const shown = isIdToken
+    ? { sub: claimsOf(token)['sub'], claims: {}, successor: undefined }
+    : sessions.show(type, token)
+  if (shown === undefined) return json({ error: 'invalid_grant' }, { status: 400 })
   const audience = form.get('audience')
   const indicator = form.get('resource') ?? undefined
   const resource = [...config.resources.values()].find(
@@ -440,7 +476,7 @@ async function issueIdJag(config: Config, clock: ManualClock, { form, headers }:
   )
   const claims = {
     iss: NAMES.idp,
-    sub: claimsOf(form.get('subject_token') ?? '')['sub'],
+    sub: shown.sub,
     aud: audience,
     client_id: resource?.client.id,
     jti: `jag-${crypto.randomUUID()}`,
@@ -450,14 +486,18 @@ async function issueIdJag(config: Config, clock: ManualClock, { form, headers }:
     scope: form.get('scope') ?? undefined,
     act: actorOf(form.get('actor_token')),
     cnf: proof === null ? undefined : { jkt: (await readProof(proof)).jkt },
+    ...shown.claims,
   }
   return json({
     issued_token_type: 'urn:ietf:params:oauth:token-type:id-jag',
     access_token: await mint(idpKey, claims, { typ: 'oauth-id-jag+jwt' }),
     token_type: 'N_A',
     expires_in: 300,
+    ...(shown.successor === undefined ? {} : { refresh_token: shown.successor }),
   })
 }
+
+const TOKEN_TYPE_PREFIX = 'urn:ietf:params:oauth:token-type:'
 
 /** Believed, as everything here: the identity provider's own checks are no part of the house. */
 function actorOf(token: string | null): Json | undefined {
