@@ -263,6 +263,8 @@ export interface RevocationLog {
 
 /** What one isolate has gathered in some seconds. */
 export interface DecisionBatch {
+  /** RFC 3339: when the first of all these was decided. */
+  readonly since: string
   /** The newest last. */
   readonly decisions: readonly Decision[]
   /** So many of the last ones are kept, where these are. */

@@ -38,6 +38,7 @@ interface Hour {
 export function createDecisionSink({ log, background, clock, sleep }: DecisionSinkPorts, keep: number): AuditSink {
   /** A ring once it is full. */
   let recent: AuditEvent[] = []
+  let since = ''
   let written = 0
   let hours: Hour[] = []
   let current: Hour | undefined
@@ -60,7 +61,7 @@ export function createDecisionSink({ log, background, clock, sleep }: DecisionSi
   function takeBatch(): DecisionBatch {
     const oldest = written % Math.max(1, keep)
     const inOrder = recent.length < keep ? recent : [...recent.slice(oldest), ...recent.slice(0, oldest)]
-    const batch = { decisions: inOrder.map(toDecision), keep, hours: hours.map(toHour) }
+    const batch = { since, decisions: inOrder.map(toDecision), keep, hours: hours.map(toHour) }
     recent = []
     written = 0
     hours = []
@@ -68,7 +69,7 @@ export function createDecisionSink({ log, background, clock, sleep }: DecisionSi
     return batch
   }
 
-  async function send(since: number): Promise<void> {
+  async function send(begun: number): Promise<void> {
     for (let round = 0; round < MAX_ROUNDS && hours.length > 0; round++) {
       await sleep(GATHER_MS)
       if (hours.length === 0) break
@@ -81,7 +82,7 @@ export function createDecisionSink({ log, background, clock, sleep }: DecisionSi
         for (const hour of taken) lose(hour, hourOf(hour.hour))
       }
     }
-    if (sendingSince === since) sendingSince = undefined
+    if (sendingSince === begun) sendingSince = undefined
   }
 
   return {
@@ -97,6 +98,7 @@ export function createDecisionSink({ log, background, clock, sleep }: DecisionSi
       }
       if (recent.length < keep) recent.push(event)
       else if (keep > 0) recent[written % keep] = event
+      if (written === 0) since = time
       written += 1
       const now = clock.millis()
       if (sendingSince !== undefined && now - sendingSince < SENDER_DEADLINE_MS) return

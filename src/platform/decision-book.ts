@@ -49,9 +49,9 @@ export class DecisionBook extends DurableObject implements DecisionBookMethods {
     )
   }
 
-  async add({ decisions, keep, hours }: DecisionBatch): Promise<void> {
+  async add({ since, decisions, keep, hours }: DecisionBatch): Promise<void> {
     this.ctx.storage.transactionSync(() => {
-      this.#sql.exec('INSERT OR IGNORE INTO book (one, since) VALUES (1, ?)', new Date().toISOString())
+      this.#sql.exec('INSERT OR IGNORE INTO book (one, since) VALUES (1, ?)', since)
       for (const { hour, counts, hits, losses } of hours) {
         for (const { outcome, code, client, resource, count } of counts) {
           this.#sql.exec(

@@ -38,7 +38,7 @@ export function createMemoryDecisionLog({ clock }: { readonly clock: Clock }): M
     async add(batch) {
       await injected(faults.add, 'Durable Object')
       const { decisions, keep, hours } = structuredClone(batch)
-      since ??= new Date(clock.epochMillis()).toISOString()
+      since ??= batch.since
       for (const { hour, counts: counted, hits: hit, losses: lost } of hours) {
         counts.push(...counted.map((each) => ({ ...each, hour })))
         hits.push(...hit.map((each) => ({ ...each, day: hour.slice(0, 10) })))
