@@ -264,7 +264,7 @@ describe('RFC 7009', () => {
   })
 })
 
-test('the program lists, revokes and blocks', async () => {
+test('the program lists, revokes and blocks, and shows what was decided', async () => {
   const { url } = await start('0s')
   const ann = await world.login('ann')
   const jagway = (...args: readonly string[]): Promise<string> =>
@@ -289,4 +289,13 @@ test('the program lists, revokes and blocks', async () => {
   expect(await jagway('unblock', id)).toBe(`0 lifted  ${id}\n`)
   expect((await ask(url, 'kim', await world.login('kim'), 'notes')).status).toBe(200)
   expect(await jagway('revoke', '--client', 'nobody')).toMatch(/^1 ADM105: client does not name anything/)
+  // What came of all that, some seconds later.
+  await vi.waitFor(
+    async () => expect(await jagway('decisions', '--user', 'kim')).toMatch(/^0 TIME .*\n(?:.* kim .*\n){2}$/),
+    { timeout: 15_000, interval: 500 },
+  )
+  expect(await jagway('decisions', '--user', 'kim', '--outcome', 'deny')).toMatch(/ deny +POL110 +kim +people +notes /)
+  expect(await jagway('rules')).toMatch(
+    /\nsupport-reads-tasks +allow +1 +20.*\n(?:.*\n)*no-events-for-contractors +deny +0 +never\n/,
+  )
 })
