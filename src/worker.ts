@@ -12,6 +12,7 @@ import {
   createRecorder,
   FORMATS,
   hashConfig,
+  toSpanAttributes,
 } from './audit/audit.ts'
 import { ConfigError, parseConfig, placeUnmet, type AuditSinkConfig, type Unmet } from './config/config.ts'
 import {
@@ -43,6 +44,7 @@ import {
   createRevocationLog,
   createSecrets,
   createSingleFlight,
+  createSpanSink,
   createTokenStore,
   flightClass,
   missingBindings,
@@ -128,6 +130,8 @@ const toSink = (sink: AuditSinkConfig): AuditSink => {
       return createHttpSink(sink, sinkPorts)
     case 'queue':
       return createQueueSink(createEventQueue(env, sink.binding), sinkPorts)
+    case 'trace':
+      return createSpanSink(toSpanAttributes)
   }
 }
 const sinks = config.audit.sinks.map(toSink)

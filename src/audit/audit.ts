@@ -15,6 +15,7 @@ export { createArchive } from './archive.ts'
 export { createDecisionSink } from './decision-sink.ts'
 export { createHttpSink } from './http-sink.ts'
 export { createQueueSink } from './queue-sink.ts'
+export { toSpanAttributes } from './span.ts'
 
 /** How an event is written, by the name of the format. One line each. */
 export const FORMATS = {

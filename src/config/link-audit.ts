@@ -4,7 +4,7 @@ import { checkReach, type Linker } from './linker.ts'
 import { quote } from './problem.ts'
 
 export type AuditSinkConfig =
-  | { readonly kind: 'console' }
+  | { readonly kind: 'console' | 'trace' }
   | { readonly kind: 'http'; readonly url: string; readonly key: SecretName }
   | ({ readonly kind: 'queue' } & AuditQueue)
 
@@ -40,12 +40,13 @@ export function linkSinks(linker: Linker, taken: readonly string[]): readonly Au
   }
   if (required && !sinks.includes('http') && !sinks.includes('queue')) {
     const message = 'no sink here can say that it has an event for good'
-    const help = 'the console promises nothing; add the sink "http" or "queue", or leave "required" out'
+    const help = 'console and trace promise nothing; add the sink "http" or "queue", or leave "required" out'
     linker.report({ code: 'CFG112', path: ['audit', 'required'], message, help, restsOn: [['audit', 'sinks']] })
   }
   return sinks.flatMap((kind): AuditSinkConfig[] => {
     switch (kind) {
       case 'console':
+      case 'trace':
         return [{ kind }]
       case 'http':
         return http === undefined ? [] : [{ kind, ...http }]

@@ -315,7 +315,7 @@ const adminSchema = object({
 const corsSchema = object({ origins: someOf(address(pageOriginFault)) })
 
 const auditSchema = object({
-  sinks: v.optional(someOf(oneOf(['console', 'http', 'queue'])), ['console']),
+  sinks: v.optional(someOf(oneOf(['console', 'http', 'queue', 'trace'])), ['console']),
   /** Whose words events are written in: ours, or those of the Open Cybersecurity Schema Framework. */
   format: v.optional(oneOf(['jagway', 'ocsf']), 'jagway'),
   /** Where the sink "http" sends its batches, and the key it signs them with. */

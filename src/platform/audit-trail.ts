@@ -1,5 +1,7 @@
-// Where audit events leave to on this platform: a queue, and behind it a bucket of R2.
-import type { Bucket, EventQueue } from '../ports.ts'
+// Where audit events leave to on this platform: a queue, and behind it a bucket of R2; and the span of the request.
+import { tracing } from 'cloudflare:workers'
+import type { AuditEvent } from '../audit-event.ts'
+import type { AuditSink, Bucket, EventQueue } from '../ports.ts'
 import { within } from './deadline.ts'
 
 /** A request may be waiting for it. */
@@ -15,6 +17,19 @@ export function createEventQueue(env: Bindings, binding: string): EventQueue {
       if (!isQueue(queue)) throw new Error(`the queue ${binding} is not bound`)
       const messages = lines.map((body) => ({ body, contentType: 'text' }) as const)
       await within(queue.sendBatch(messages), QUEUE_TIMEOUT_MS, 'the queue')
+    },
+  }
+}
+
+/** Onto the span of the invocation, where the platform records one: nothing of ours is open when an event is written. */
+export function createSpanSink(
+  toAttributes: (event: AuditEvent) => Readonly<Record<string, string | undefined>> | undefined,
+): AuditSink {
+  return {
+    write(event) {
+      const span = tracing.getActiveSpan()
+      const attributes = span?.isTraced === true ? toAttributes(event) : undefined
+      if (attributes !== undefined) span?.setAttributes(attributes)
     },
   }
 }

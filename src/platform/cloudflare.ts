@@ -28,7 +28,7 @@ import { toPage } from './registry-rules.ts'
 import { toConnection, toRevocation, toTokenRecord, toUse } from './rows.ts'
 import { systemClock } from './system-clock.ts'
 
-export { createBucket, createEventQueue, missingTrail } from './audit-trail.ts'
+export { createBucket, createEventQueue, createSpanSink, missingTrail } from './audit-trail.ts'
 export type { Env } from './env.ts'
 export { DecisionBook } from './decision-book.ts'
 export { createDecisionLog } from './decision-log.ts'
