@@ -136,6 +136,7 @@ async function askWhose(
   action: TokenAction,
   facts: Facts,
 ): Promise<Result<VerifiedAssertion, Refusal>> {
+  facts.opaque = shown.kind
   // T42: what is not open to this client does not exist for it, whatever it shows.
   if (!resource.ok) return resource
   const issuedBy = findIssuer(ports.config, client.name, shown.kind)
@@ -146,7 +147,6 @@ async function askWhose(
   if (!prospect.ok) return prospect
   if (resource.value.dpop === 'require') return keptBack(resource.value)
 
-  facts.opaque = shown.kind
   const subject = { ...shown, ...issuedBy.value }
   const introduced = await ports.introducer.introduce(prospect.value, subject)
   if (!introduced.ok) return introduced

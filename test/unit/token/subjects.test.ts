@@ -371,6 +371,7 @@ describe('nothing is exchanged', () => {
     const token = house.sessions.refreshToken()
     const told = await askWith(house, { token })
     expect([told.status, told.body['error'], told.code]).toEqual([400, 'invalid_request', 'CLI104'])
+    expect(house.sink.events.at(-1)).toMatchObject({ code: 'CLI104', subject: { kind: 'refresh_token' } })
     const idToken = await house.idToken({ aud: 'agent-id' })
     expect((await askWith(house, { kind: 'id_token', token: idToken, client: 'other' })).code).toBe('CLI104')
     expect(cost(house)).toEqual([0, 0])
