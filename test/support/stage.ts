@@ -51,6 +51,8 @@ type StageOptions = Pick<LaunchOptions, 'instances' | 'persist' | 'certificates'
   readonly secrets?: Readonly<Record<string, string>>
   /** Counterparties of an earlier stage, for a restart. */
   readonly world?: Counterparties
+  /** The binding of the bucket that events are stored in: what is there at the end is looked through as well. */
+  readonly archive?: string
   /** Starts the Worker in another way than the program does. */
   readonly launch?: (options: LaunchOptions) => Promise<RunningGateway>
 }
@@ -119,10 +121,22 @@ export async function openStage(options: StageOptions = {}) {
     }
   }
 
+  /** Everything that stands in the bucket of events. */
+  const archived = async (): Promise<string> => {
+    if (options.archive === undefined) return ''
+    const bucket = await gateway.archive(options.archive)
+    const { objects } = await bucket.list()
+    const texts = await Promise.all(
+      objects.map(async ({ key }) => `${key}\n${(await (await bucket.get(key))?.text()) ?? ''}`),
+    )
+    return texts.join('\n')
+  }
+
   return {
     world,
     gateway,
     agentKey,
+    archived,
     events,
     /** One for each isolate that has served a request. */
     loads,
@@ -164,12 +178,13 @@ export async function openStage(options: StageOptions = {}) {
       await eventually(() => decisions.every((trace) => events.some((event) => event.trace_id === trace))).catch(
         () => undefined,
       )
+      const stored = await archived()
       await gateway.close()
       if (more.keepWorld !== true) world.close()
       const told = events.map((event) => event.trace_id).filter((trace) => decisions.includes(trace))
       expect(told.toSorted()).toEqual(decisions.toSorted())
       expect(faultsOfEvents([...loads, ...events])).toEqual([])
-      expect(world.leaks(lines.join('\n'))).toEqual([])
+      expect(world.leaks(`${lines.join('\n')}\n${stored}`)).toEqual([])
       expect(lines.filter((line) => !line.startsWith('{'))).toEqual([])
     },
   }

@@ -43,7 +43,11 @@ describe('the archive', () => {
   let stage: Stage
 
   beforeAll(async () => {
-    stage = await openStage({ instances: 2, edit: (config) => ({ ...config, audit: { ...AUDIT, required: true } }) })
+    stage = await openStage({
+      instances: 2,
+      archive: AUDIT.queue.bucket,
+      edit: (config) => ({ ...config, audit: { ...AUDIT, required: true } }),
+    })
   })
 
   afterAll(() => stage.close())
@@ -84,6 +88,7 @@ describe('while something is out of order', () => {
 
   beforeAll(async () => {
     stage = await openStage({
+      archive: AUDIT.queue.bucket,
       edit: (config) => ({ ...config, audit: { ...AUDIT, required: true } }),
       launch: async (options) => {
         gateway = await launchDisturbed(options)
