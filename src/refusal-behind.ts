@@ -40,7 +40,7 @@ export const REFUSED_BEHIND = {
   IDP109: {
     kind: 'misbehaved',
     says: 'the identity provider gave an answer that cannot be used',
-    fix: 'An administrator finds what was wrong with it in the audit event of this request.',
+    fix: 'An administrator compares the configuration with what the identity provider has registered for this resource and its client; the audit event of this request says what was wrong.',
   },
   IDP110: { kind: 'unavailable', says: 'the identity provider cannot be reached', fix: 'Try again later.' },
   IDP111: { kind: 'timeout', says: 'the identity provider did not answer in time', fix: 'Try again later.' },
@@ -53,7 +53,7 @@ export const REFUSED_BEHIND = {
   IDP114: {
     kind: 'unavailable',
     says: 'the keys or the metadata of the identity provider cannot be had',
-    fix: 'Try again later; an administrator can configure static keys and endpoints.',
+    fix: 'Try again later; an administrator compares the configured issuer with its metadata, or configures keys and endpoints.',
   },
 
   RAS101: {
@@ -119,7 +119,7 @@ export const REFUSED_BEHIND = {
   RAS114: {
     kind: 'unavailable',
     says: 'the metadata of the authorization server of {name} cannot be had',
-    fix: 'Try again later; an administrator can configure the endpoint.',
+    fix: 'An administrator compares the configured issuer with its metadata, or configures the endpoint; if neither helps, try again later.',
   },
 
   RAS115: {

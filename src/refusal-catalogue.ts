@@ -169,7 +169,7 @@ export const CATALOGUE = {
   POL100: {
     kind: 'denied',
     says: 'no rule allows this',
-    fix: 'An administrator can add an allow rule for this user, client, resource, method and path.',
+    fix: 'An administrator can add an allow rule for this user, client, resource, method and path; where rules ask for groups, the ID token must have them.',
   },
   POL101: { kind: 'denied', says: 'rule {name} denies this', fix: 'An administrator can change the rule.' },
   POL102: {

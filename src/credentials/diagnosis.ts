@@ -24,10 +24,11 @@ const LOOK_UP_MS = 1_000
 
 /** The refusal with what was expected and what was got, where that can be told. */
 export async function explained(
-  { witness, ...refusal }: LegRefusal,
+  { witness, claim, ...refusal }: LegRefusal,
   parties: Parties,
   { discovery }: { readonly discovery: Discovery },
 ): Promise<Refusal> {
+  if (claim !== undefined) return { ...refusal, ...otherwise(claim, sentToRas(parties)) }
   // Without an answer there is nothing to compare with.
   if (witness === undefined) return refusal
   const { idp, resource } = parties
@@ -40,13 +41,30 @@ export async function explained(
   return { ...refusal, ...diagnose(refusal.code, sent, published, witness) }
 }
 
-/** What is wrong with metadata that cannot be used, for a refusal. */
+/** What is wrong with metadata that cannot be used, for a refusal. `field`: where the issuer is configured. */
 export function slipIn(
   { detail, otherIssuer }: CallProblem,
   issuer: string,
+  field: string,
 ): Pick<Refusal, 'detail' | 'expected' | 'got'> {
   if (otherIssuer === undefined) return { detail }
-  return { detail, expected: `metadata of ${issuer}, as configured`, got: `metadata of ${otherIssuer}` }
+  const slip = slipBetween(issuer, otherIssuer)
+  return { detail, expected: `metadata of ${issuer} (${field})`, got: `metadata of ${otherIssuer} (${slip})` }
+}
+
+/** The identity provider has something else on record than the configuration has. */
+function otherwise(
+  claim: NonNullable<LegRefusal['claim']>,
+  { issuer, clientId, resource = '', fields }: Sent,
+): Finding {
+  switch (claim) {
+    case 'aud':
+      return { expected: `an ID-JAG for ${issuer} (${fields.server})`, got: 'one for another audience' }
+    case 'client_id':
+      return { expected: `an ID-JAG for the client ${clientId} (${fields.client}.id)`, got: 'one for another client' }
+    case 'resource':
+      return { expected: `an ID-JAG for ${resource} (${fields.resource})`, got: 'one for another resource' }
+  }
 }
 
 function publishedIn(problem: CallProblem | undefined): Published {
@@ -217,7 +235,8 @@ function unlistedScopes({ role, scopes, fields }: Sent, published: Published): F
   const listed = listsOf(published).scopes
   if (listed === undefined) return undefined
   const missing = scopes.filter((scope) => !listed.includes(scope))
-  if (missing.length === 0) return undefined
+  // A list that has none of them is about something else: those of a login, for instance.
+  if (missing.length === 0 || (role === 'identity provider' && missing.length === scopes.length)) return undefined
   return { expected: `scopes that the ${role} lists`, got: `${missing.join(' ')} (${fields.scopes})` }
 }
 

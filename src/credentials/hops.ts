@@ -150,7 +150,7 @@ export async function obtainIdJag(
   ms: Times,
 ): Promise<Result<Obtained, LegRefusal>> {
   const { idp, resource } = parties
-  const endpoint = await legEndpoint(idp, parties.idpClient, 'IDP', tools)
+  const endpoint = await legEndpoint(idp, parties.idpClient, 'IDP', `idps.${idp.name}.issuer`, tools)
   if (!endpoint.ok) return endpoint
   const wanted = useOf(idp.quirks.dpop, endpoint.value, 'IDP')
   if (!wanted.ok) return wanted
@@ -222,18 +222,20 @@ export function refused(
   return remember === undefined ? { refusal, ms } : { refusal, ms, remember }
 }
 
-/** Whom to talk to: the configured endpoint, or the one the server's own metadata names (A-1). */
+/** Whom to talk to: the configured endpoint, or the one the server's own metadata names (A-1). `field`: where its issuer stands. */
 export async function legEndpoint(
   server: Pick<Idp, 'issuer' | 'tokenEndpoint'>,
   client: { readonly id: ClientId; readonly auth: OutboundAuth },
   leg: 'IDP' | 'RAS',
+  field: string,
   tools: Tools,
 ): Promise<Result<LegEndpoint, Refusal>> {
   let { tokenEndpoint } = server
   let takesProofs = true
   if (tokenEndpoint === undefined) {
     const metadata = await tools.discovery.metadataOf(server.issuer, leg === 'IDP' ? 'oidc' : 'oauth2')
-    if (!metadata.ok) return err({ code: `${leg}114`, ...slipIn(metadata.error, server.issuer), retryAfterSeconds: 5 })
+    if (!metadata.ok)
+      return err({ code: `${leg}114`, ...slipIn(metadata.error, server.issuer, field), retryAfterSeconds: 5 })
     const { mtls } = metadata.value
     tokenEndpoint = ('certificate' in client.auth ? mtls?.tokenEndpoint : undefined) ?? metadata.value.tokenEndpoint
     takesProofs = metadata.value.proofAlgorithms?.includes('ES256') ?? true

@@ -82,7 +82,7 @@ async function fetchToken(
 ): Promise<Result<Fetched, LegRefusal>> {
   const { name, authorizationServer: server } = task.resource
   // The RAS is looked at first, its circuit too: an ID-JAG that cannot be redeemed would be paid for in vain.
-  const ras = await legEndpoint(server, task.rasClient, 'RAS', tools)
+  const ras = await legEndpoint(server, task.rasClient, 'RAS', `resources.${name}.authorization_server.issuer`, tools)
   if (!ras.ok) return err({ ...ras.error, name })
   const use = useOf(task.resource.dpop, ras.value, 'RAS')
   if (!use.ok) return err({ ...use.error, name })

@@ -37,11 +37,17 @@ export interface Confirmation {
   readonly thumbprint: string | undefined
 }
 
+/** Why an ID-JAG is not passed on. `claim`: what it is about, where the configuration has another value for it. */
+export interface Misfit {
+  readonly detail: string
+  readonly claim?: 'aud' | 'client_id' | 'resource'
+}
+
 // It goes into audit events, the one text there that is not ours: short, and nothing but printable ASCII.
 const JTI = /^[\x21-\x7E]{1,256}$/
 
 /** Answers what is in the ID-JAG, or what is wrong with it in our words. */
-export function inspectIdJag(token: string, expected: IdJagExpectations): Result<IdJagFacts, string> {
+export function inspectIdJag(token: string, expected: IdJagExpectations): Result<IdJagFacts, Misfit> {
   // An encrypted ID-JAG is for its audience alone; nothing can be checked.
   if (isEncryptedJwt(token)) {
     return ok({
@@ -54,22 +60,24 @@ export function inspectIdJag(token: string, expected: IdJagExpectations): Result
     })
   }
   const jwt = decodeCompactJwt(token)
-  if (!jwt.ok) return err(`the ID-JAG is not a JWT: ${jwt.error}`)
+  if (!jwt.ok) return misfit(`the ID-JAG is not a JWT: ${jwt.error}`)
   const { header, payload } = jwt.value
-  if (jwtType(header) !== JWT_TYPE.idJag) return err(`the ID-JAG's typ is not ${JWT_TYPE.idJag}`)
+  if (jwtType(header) !== JWT_TYPE.idJag) return misfit(`the ID-JAG's typ is not ${JWT_TYPE.idJag}`)
   const alg = header['alg']
   if (typeof alg !== 'string' || alg === 'none' || alg.startsWith('HS'))
-    return err('the ID-JAG is not signed asymmetrically')
-  if (payload['iss'] !== expected.issuer) return err(`the ID-JAG's iss is not ${expected.issuer}`)
-  if (!isSole(payload['aud'], expected.audience)) return err(`the ID-JAG's aud is not ${expected.audience} alone`)
-  if (payload['client_id'] !== expected.clientId) return err(`the ID-JAG's client_id is not ${expected.clientId}`)
+    return misfit('the ID-JAG is not signed asymmetrically')
+  if (payload['iss'] !== expected.issuer) return misfit(`the ID-JAG's iss is not ${expected.issuer}`)
+  if (!isSole(payload['aud'], expected.audience))
+    return misfit(`the ID-JAG's aud is not ${expected.audience} alone`, 'aud')
+  if (payload['client_id'] !== expected.clientId)
+    return misfit(`the ID-JAG's client_id is not ${expected.clientId}`, 'client_id')
   const exp = payload['exp']
-  if (typeof exp !== 'number' || !Number.isFinite(exp)) return err('the ID-JAG has no exp')
-  if (exp <= expected.now) return err('the ID-JAG has expired')
+  if (typeof exp !== 'number' || !Number.isFinite(exp)) return misfit('the ID-JAG has no exp')
+  if (exp <= expected.now) return misfit('the ID-JAG has expired')
   if (!governs(payload['resource'], expected.resources))
-    return err(`the ID-JAG's resource is not ${expected.resources[0]}`)
+    return misfit(`the ID-JAG's resource is not ${expected.resources[0]}`, 'resource')
   const details = parseGrantedDetails(payload['authorization_details'], expected.details)
-  if (!details.ok) return err(`the ID-JAG: ${details.error}`)
+  if (!details.ok) return misfit(`the ID-JAG: ${details.error}`)
   return scopesOf(payload, expected, {
     jti: jtiOf(payload),
     expiresAt: numericDate(exp),
@@ -77,6 +85,10 @@ export function inspectIdJag(token: string, expected: IdJagExpectations): Result
     actors: actorsOf(payload),
     confirmation: { thumbprint: thumbprintIn(payload) },
   })
+}
+
+function misfit(detail: string, claim?: Misfit['claim']): Result<never, Misfit> {
+  return err(claim === undefined ? { detail } : { detail, claim })
 }
 
 function thumbprintIn({ cnf }: JsonObject): string | undefined {
@@ -89,14 +101,14 @@ function scopesOf(
   payload: JsonObject,
   expected: IdJagExpectations,
   facts: Omit<IdJagFacts, 'scopes'>,
-): Result<IdJagFacts, string> {
+): Result<IdJagFacts, Misfit> {
   const claim = payload['scope']
   if (claim === undefined) return ok({ ...facts, scopes: undefined })
   const scopes = typeof claim === 'string' ? parseScope(claim) : err('malformed')
-  if (!scopes.ok) return err("the ID-JAG's scope is malformed")
+  if (!scopes.ok) return misfit("the ID-JAG's scope is malformed")
   // Where none was asked, the scope is the server's own choice (RFC 6749 section 3.3).
   if (expected.scopes.length > 0 && scopes.value.some((scope) => !expected.scopes.includes(scope)))
-    return err('the ID-JAG has more scope than was asked')
+    return misfit('the ID-JAG has more scope than was asked')
   return ok({ ...facts, scopes: scopes.value })
 }
 

@@ -7,6 +7,7 @@ import type { AuthorizationDetails } from '../model.ts'
 import type { Refusal, RefusalCode } from '../refusal.ts'
 import { decodeCompactJwt } from './compact-jwt.ts'
 import type { Answer, CallProblem } from './counterparty.ts'
+import type { Misfit } from './id-jag.ts'
 
 /** Times that may explain a refusal, in seconds since the epoch: of the answer by the server's own clock, and of the token. */
 export interface Witness {
@@ -16,7 +17,8 @@ export interface Witness {
   readonly expiresAt: number | undefined
 }
 
-export type LegRefusal = Refusal & { readonly witness?: Witness }
+/** `claim`: of an ID-JAG that was not passed on. */
+export type LegRefusal = Refusal & { readonly witness?: Witness; readonly claim?: Misfit['claim'] }
 
 /** Nothing that a server says lives longer, or was longer ago. */
 export const MAX_LIFETIME_SECONDS = 366 * 24 * 3600

@@ -12,7 +12,7 @@ import type { Refusal } from '../refusal.ts'
 import { parseGrantedDetails } from './authorization-details.ts'
 import { asActor } from './client-auth.ts'
 import type { Prover } from './dpop.ts'
-import { governs, inspectIdJag, type Confirmation } from './id-jag.ts'
+import { governs, inspectIdJag, type Confirmation, type Misfit } from './id-jag.ts'
 import { judgeAnswer, MAX_LIFETIME_SECONDS, type LegRefusal } from './leg-answer.ts'
 import { ask, type LegEndpoint } from './leg-call.ts'
 import { GRANT_TYPE, isAccessToken, parseScope, TOKEN_TYPE } from './vocabulary.ts'
@@ -108,7 +108,7 @@ export async function exchangeForIdJag(fetch: Fetch, request: ExchangeRequest): 
   if (request.subject.kind === 'refresh_token' && isAccessToken(successor))
     await request.onSuccessor?.(new Secret(successor))
   const judged = judgeIdJag(answer.value.body ?? {}, request)
-  if (!judged.ok) return err({ code: 'IDP109', detail: judged.error })
+  if (!judged.ok) return err({ code: 'IDP109', ...judged.error })
   const { confirmation, ...idJag } = judged.value
   // Leg 2 would ask for no scope then, and whatever it got would count as the server's own choice.
   if (idJag.scopes.length === 0 && request.scopes.length > 0) {
@@ -170,15 +170,17 @@ interface JudgedIdJag extends Omit<IdJag, 'bound'> {
   readonly confirmation: Confirmation | undefined
 }
 
-function judgeIdJag(body: JsonObject, request: ExchangeRequest): Result<JudgedIdJag, string> {
-  if (body['issued_token_type'] !== TOKEN_TYPE.idJag) return err(`issued_token_type is not ${TOKEN_TYPE.idJag}`)
+function judgeIdJag(body: JsonObject, request: ExchangeRequest): Result<JudgedIdJag, Misfit> {
+  if (body['issued_token_type'] !== TOKEN_TYPE.idJag)
+    return err({ detail: `issued_token_type is not ${TOKEN_TYPE.idJag}` })
   const token = body['access_token']
-  if (!isAccessToken(token)) return err('access_token is missing or malformed')
+  if (!isAccessToken(token)) return err({ detail: 'access_token is missing or malformed' })
   const resources = [
     ...(request.resource === undefined ? [] : [request.resource]),
     ...(request.target === 'legacy_resource' ? [request.audience] : []),
   ]
-  if (!governs(body['resource'], resources)) return err('the granted resource is not the one asked for')
+  if (!governs(body['resource'], resources))
+    return err({ detail: 'the granted resource is not the one asked for', claim: 'resource' })
   const facts = inspectIdJag(token, {
     issuer: request.idp.issuer,
     audience: request.rasIssuer,
@@ -191,10 +193,10 @@ function judgeIdJag(body: JsonObject, request: ExchangeRequest): Result<JudgedId
   if (!facts.ok) return facts
   // The claim is the truth where it can be read (A-19); else what the answer says, else as asked.
   const said = scopeMember(body, request.scopes)
-  if (facts.value.scopes === undefined && !said.ok) return said
+  if (facts.value.scopes === undefined && !said.ok) return err({ detail: said.error })
   const scopes = facts.value.scopes ?? (said.ok ? said.value : undefined) ?? request.scopes
   const details = parseGrantedDetails(body['authorization_details'], request.details)
-  if (!details.ok) return details
+  if (!details.ok) return err({ detail: details.error })
   const expiresIn = secondsOf(body['expires_in'])
   const expiresAt = facts.value.expiresAt ?? (expiresIn === undefined ? undefined : plusSeconds(request.now, expiresIn))
   return ok({

@@ -157,6 +157,15 @@ describe('explained()', () => {
     },
   })
 
+  const SILENT = ok({
+    issuer: 'x' as Issuer,
+    tokenEndpoint: undefined,
+    jwksUri: undefined,
+    revocationEndpoint: undefined,
+    proofAlgorithms: undefined,
+    lists: {},
+  })
+
   async function parties() {
     const { idpClient } = await assertionOf()
     const resource = resourceOf({ rasIssuer: 'https://as.tasks.test' })
@@ -179,16 +188,19 @@ describe('explained()', () => {
   })
 
   test('asks nobody where there was no answer', async () => {
-    const answer = ok({
-      issuer: 'x' as Issuer,
-      tokenEndpoint: undefined,
-      jwksUri: undefined,
-      revocationEndpoint: undefined,
-      proofAlgorithms: undefined,
-      lists: {},
-    })
     const refusal = { code: 'RAS110', retryAfterSeconds: 5 } as const
-    expect(await explained(refusal, await parties(), discovery(answer))).toEqual(refusal)
+    expect(await explained(refusal, await parties(), discovery(SILENT))).toEqual(refusal)
+    expect(asked).toEqual([])
+  })
+
+  test.each([
+    ['aud', 'https://as.tasks.test (resources.tasks.authorization_server.issuer)', 'one for another audience'],
+    ['client_id', 'the client gw-at-tasks (resources.tasks.client.id)', 'one for another client'],
+    ['resource', 'https://api.tasks.test/v1 (resources.tasks.resource)', 'one for another resource'],
+  ] as const)('names the field that an ID-JAG does not fit by its %s, and asks nobody', async (claim, wanted, got) => {
+    asked.length = 0
+    const refusal = await explained({ code: 'IDP109', detail: 'd', claim }, await parties(), discovery(SILENT))
+    expect(refusal).toEqual({ code: 'IDP109', detail: 'd', expected: `an ID-JAG for ${wanted}`, got })
     expect(asked).toEqual([])
   })
 
@@ -203,12 +215,13 @@ describe('explained()', () => {
 })
 
 test('slipIn() repeats another issuer only where it is ours but for a slip', () => {
-  expect(slipIn({ kind: 'unusable', detail: 'metadata of another issuer' }, 'https://a.test')).toEqual({
+  const field = 'idps.corp.issuer'
+  expect(slipIn({ kind: 'unusable', detail: 'metadata of another issuer' }, 'https://a.test', field)).toEqual({
     detail: 'metadata of another issuer',
   })
-  expect(slipIn({ kind: 'unusable', detail: 'd', otherIssuer: 'https://a.test/' }, 'https://a.test')).toEqual({
+  expect(slipIn({ kind: 'unusable', detail: 'd', otherIssuer: 'https://a.test/' }, 'https://a.test', field)).toEqual({
     detail: 'd',
-    expected: 'metadata of https://a.test, as configured',
-    got: 'metadata of https://a.test/',
+    expected: 'metadata of https://a.test (idps.corp.issuer)',
+    got: 'metadata of https://a.test/ (a slash at the end)',
   })
 })

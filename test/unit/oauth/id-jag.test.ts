@@ -47,7 +47,7 @@ async function inspect(
 ): Promise<unknown> {
   const token = await mint(key, { ...CLAIMS, ...claims }, { typ: 'oauth-id-jag+jwt', ...header })
   const facts = inspectIdJag(token, { ...EXPECTED, ...expected })
-  return facts.ok ? facts.value : facts.error
+  return facts.ok ? facts.value : facts.error.detail
 }
 
 describe('inspectIdJag() lets pass', () => {
@@ -126,6 +126,17 @@ describe('inspectIdJag() lets pass', () => {
     const nothing = { jti: undefined, expiresAt: undefined, scopes: undefined, actors: [] }
     expect(inspectIdJag(`${header}..aXY.Y2lwaGVy.dGFn`, EXPECTED)).toEqual({ ok: true, value: nothing })
   })
+})
+
+test('inspectIdJag() tells by the claim what the identity provider has otherwise on record', async () => {
+  const claimOf = async (claims: Claims): Promise<unknown> => {
+    const facts = inspectIdJag(await mint(key, { ...CLAIMS, ...claims }, { typ: 'oauth-id-jag+jwt' }), EXPECTED)
+    return facts.ok ? 'fine' : facts.error.claim
+  }
+  expect(await claimOf({ aud: 'https://elsewhere.test' })).toBe('aud')
+  expect(await claimOf({ client_id: 'somebody' })).toBe('client_id')
+  expect(await claimOf({ resource: 'https://elsewhere.test' })).toBe('resource')
+  expect(await claimOf({ iss: 'https://elsewhere.test' })).toBeUndefined()
 })
 
 describe('inspectIdJag() stops', () => {
