@@ -8,22 +8,31 @@ export type Archive = (messages: readonly QueuedMessage[]) => Promise<void>
 const FIRST_PAUSE_SECONDS = 2
 const LONGEST_PAUSE_SECONDS = 3_600
 
-export function createArchive(bucket: Bucket): Archive {
+/** Without a bucket messages are not meant to come; should they all the same, they are given back and not lost. */
+export function createArchive(bucket: Bucket | undefined): Archive {
   return async (messages) => {
     const hours = Map.groupBy(messages, ({ timestamp }) => timestamp.toISOString().slice(0, 13))
-    await Promise.all([...hours].map(([hour, group]) => store(bucket, hour, group)))
+    await Promise.all(
+      [...hours].map(async ([hour, group]) => {
+        const isStored = bucket !== undefined && (await store(bucket, hour, group))
+        // Nothing is taken off the queue that is not in the bucket.
+        for (const message of group) {
+          if (isStored) message.ack()
+          else message.retry({ delaySeconds: pauseAfter(message.attempts) })
+        }
+      }),
+    )
   }
 }
 
-/** Nothing is taken off the queue that is not in the bucket. */
-async function store(bucket: Bucket, hour: string, messages: readonly QueuedMessage[]): Promise<void> {
+async function store(bucket: Bucket, hour: string, messages: readonly QueuedMessage[]): Promise<boolean> {
   try {
     // The same messages have the same name, so that a batch which is handed over again is the same object again.
     const id = await sha256(encodeFields([messages.map((message) => message.id)]))
     await bucket.put(`audit/${hour.replaceAll(/[-T]/g, '/')}/${id}.ndjson`, messages.map(toLine).join(''))
-    for (const message of messages) message.ack()
+    return true
   } catch {
-    for (const message of messages) message.retry({ delaySeconds: pauseAfter(message.attempts) })
+    return false
   }
 }
 

@@ -132,11 +132,12 @@ function actorOf({ user, client, admin }: AuditEvent): object {
 function unmappedOf(event: AuditEvent): object {
   const { v: _v, id: _id, time: _time, event: _event, trace_id: _trace, code: _code, detail: _detail, ...rest } = event
   const { user: _user, resource: _resource, policy, http, admin, ...others } = rest
-  const { actor: _actor, ...about } = admin ?? {}
+  const { effect: _effect, rule: _rule, ...reasons } = policy ?? {}
+  const { actor, ...about } = admin ?? {}
   return {
     ...others,
     http: { route: http.route },
-    ...(policy?.shadow === undefined ? {} : { policy: { shadow: policy.shadow } }),
-    ...(admin === undefined ? {} : { admin: about }),
+    ...(Object.keys(reasons).length === 0 ? {} : { policy: reasons }),
+    ...(admin === undefined ? {} : { admin: actor === undefined ? about : { ...about, actor: { via: actor.via } } }),
   }
 }

@@ -3,6 +3,8 @@
 import { describe, expect, test } from 'vitest'
 import { auditEventSchema, type AuditEvent, type AuditEventName } from '../../../src/audit-event.ts'
 import { FORMATS } from '../../../src/audit/audit.ts'
+import schema from '../../../schema/audit-event.v1.json' with { type: 'json' }
+import { faultsOfEvents } from '../../support/audit-schema.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -80,6 +82,42 @@ describe.each(NAMES)('%s', (name) => {
       ms: { total: 3 },
     })
   })
+})
+
+/** An event with every member that there is, and a value of its own in each place that takes any. */
+function fullSample(place: Json, path = ''): unknown {
+  const { type, properties, items, additionalProperties: more } = place
+  if ('const' in place) return place['const']
+  if (Array.isArray(place['enum'])) return place['enum'][0]
+  if (path === '.time') return '2027-01-15T08:00:00.250Z'
+  if (type === 'string') return `value-of${path}`
+  if (type === 'number') return [...path].reduce((sum, character) => sum * 31 + character.charCodeAt(0), 7) % 1e9
+  if (type === 'array') return isObject(items) ? [fullSample(items, `${path}[]`)] : []
+  if (type !== 'object') return true
+  const members = isObject(properties) ? Object.entries(properties) : [['any', more] as const]
+  return Object.fromEntries(
+    members.map(([name, member]) => [name, isObject(member) ? fullSample(member, `${path}.${name}`) : null]),
+  )
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function leavesOf(value: unknown): unknown[] {
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(leavesOf) : [value]
+}
+
+test('no member of an event is lost, whichever come to be', () => {
+  const sample = fullSample(schema)
+  expect(faultsOfEvents([sample])).toEqual([])
+  // Of an administrator and of a user there is one actor: each in its turn.
+  const { admin: _admin, ...plain } = sample as AuditEvent
+  const there = new Set([sample as AuditEvent, plain].flatMap((event) => leavesOf(ocsf(event))))
+  const lost = leavesOf(sample).filter((leaf) => !there.has(leaf))
+  // The time is written otherwise.
+  expect(lost).toEqual(['2027-01-15T08:00:00.250Z'])
+  expect(leavesOf(sample).length).toBeGreaterThan(50)
 })
 
 test('a refusal says so in status, action and disposition, with its code', () => {

@@ -165,6 +165,12 @@ describe('the archive', () => {
     expect(fates).toEqual({ a: 'acknowledged', b: { delaySeconds: 2 } })
   })
 
+  test('gives everything back where there is no bucket', async () => {
+    const { messages, fates } = createMessages([{ id: 'a', body: '{}', at: LATE }])
+    await createArchive(undefined)(messages)
+    expect(fates).toEqual({ a: { delaySeconds: 2 } })
+  })
+
   test('gives a bucket that goes on failing ever longer to recover, an hour at most', async () => {
     const { bucket } = createStore(() => true)
     const { messages, fates } = createMessages(
