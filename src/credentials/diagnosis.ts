@@ -71,7 +71,7 @@ function publishedIn(problem: CallProblem | undefined): Published {
   return problem?.otherIssuer === undefined ? undefined : { otherIssuer: problem.otherIssuer }
 }
 
-function sentToIdp({ idp, idpClient, scopes }: Parties): Sent {
+function sentToIdp({ idp, idpClient, resource, scopes }: Parties): Sent {
   return {
     role: 'identity provider',
     issuer: idp.issuer,
@@ -85,7 +85,7 @@ function sentToIdp({ idp, idpClient, scopes }: Parties): Sent {
       server: `idps.${idp.name}.issuer`,
       client: `idps.${idp.name}.clients.${idpClient.name}`,
       resource: '',
-      scopes: 'policy.rules',
+      scopes: `resources.${resource.name}.scopes and policy.rules`,
     },
   }
 }
@@ -162,8 +162,8 @@ export function diagnose(code: RefusalCode, sent: Sent, published: Published, wi
     case '104':
       return (
         unlistedScopes(sent, published) ?? {
-          expected: `scopes that ${sent.fields.scopes} may name`,
-          got: scopesOf(sent),
+          expected: `scopes that the ${sent.role} grants`,
+          got: `${scopesOf(sent)} (${sent.fields.scopes})`,
         }
       )
     default:

@@ -138,7 +138,7 @@ describe('diagnose()', () => {
   })
 
   test.each(['RAS104', 'IDP104'] as const)('%s names the scopes that were asked', (code) => {
-    expect(diagnose(code, SENT, undefined, FINE)?.got).toBe('tasks.read tasks.write')
+    expect(diagnose(code, SENT, undefined, FINE)?.got).toBe('tasks.read tasks.write (resources.tasks.scopes)')
   })
 
   test.each(['RAS105', 'RAS109', 'RAS112', 'IDP112'] as const)('%s needs no other reason than its own', (code) => {
