@@ -91,7 +91,7 @@ function fullSample(place: Json, path = ''): unknown {
   if (Array.isArray(place['enum'])) return place['enum'][0]
   if (path === '.time') return '2027-01-15T08:00:00.250Z'
   if (type === 'string') return `value-of${path}`
-  if (type === 'number') return [...path].reduce((sum, character) => sum * 31 + character.charCodeAt(0), 7) % 1e9
+  if (type === 'number') return Number.parseInt(path.replaceAll(/[^a-z]/g, '').slice(-9), 36)
   if (type === 'array') return isObject(items) ? [fullSample(items, `${path}[]`)] : []
   if (type !== 'object') return true
   const members = isObject(properties) ? Object.entries(properties) : [['any', more] as const]
