@@ -174,7 +174,10 @@ function detailOf(refusal: Refusal | undefined): Partial<AuditEvent> {
 function about(facts: Facts, refusal: Refusal | undefined, setting: Setting): Partial<AuditEvent> {
   const { assertion, holder, resource, permit } = facts
   const rule = permit === undefined ? denyingRule(refusal) : permit.rule
-  const user = assertion === undefined ? holder : userOf(assertion, rule && setting.groupsOfRules.get(rule))
+  const user =
+    assertion === undefined
+      ? holder
+      : userOf(assertion, rule === undefined ? undefined : setting.groupsOfRules.get(rule))
   const client = facts.client ?? assertion?.caller
   const asked = permit?.scopes ?? facts.asked
   return {
@@ -199,11 +202,11 @@ function clientOf({ name, method, key }: AuthenticatedClient): NonNullable<Audit
 /** Of the user's groups only those that mattered. */
 function userOf(
   { principal }: VerifiedAssertion,
-  named: ReadonlySet<string> | undefined | '',
+  named: ReadonlySet<string> | undefined,
 ): NonNullable<AuditEvent['user']> {
   const { issuer, subject, tenant } = principal
   const user = { issuer, sub: subject, ...(tenant === undefined ? {} : { tenant }) }
-  const groups = named ? (principal.groups ?? []).filter((group) => named.has(group)) : []
+  const groups = named === undefined ? [] : (principal.groups ?? []).filter((group) => named.has(group))
   return groups.length === 0 ? user : { ...user, groups }
 }
 
