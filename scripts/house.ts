@@ -12,6 +12,7 @@ export type Report = { readonly problems: readonly Problem[]; readonly casts: nu
 /** A file imports from lower floors only, never from its own. */
 const FLOORS: readonly (readonly string[])[] = [
   [
+    'parties.ts',
     'model.ts',
     'administrator.ts',
     'quirks.ts',

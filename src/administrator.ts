@@ -1,6 +1,6 @@
 // Who administrates, and what that entitles them to. Types only.
 import type { NumericDate } from './lib/numeric-date.ts'
-import type { UserMatch } from './model.ts'
+import type { UserMatch } from './parties.ts'
 
 /** Who holds a right: these users, and members of these groups. */
 export interface RightHolders {

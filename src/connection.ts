@@ -1,6 +1,6 @@
 // The nouns of what has been obtained and what has been ended: connections, tokens, revocations. Types only.
 import type { NumericDate } from './lib/numeric-date.ts'
-import type { Issuer } from './model.ts'
+import type { Issuer } from './parties.ts'
 
 /** Whom and what a revocation is about: every part that is named must fit, and at least one is. */
 export interface RevocationSelector {

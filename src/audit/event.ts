@@ -3,15 +3,8 @@
 import type { AdminRecord, AuditEvent, AuditEventName } from '../audit-event.ts'
 import type { RevocationSelector } from '../connection.ts'
 import type { AdminCaller } from '../administrator.ts'
-import type {
-  ActingParty,
-  AuthenticatedClient,
-  CredentialOrigin,
-  Permit,
-  Resource,
-  ScopeToken,
-  VerifiedAssertion,
-} from '../model.ts'
+import type { ActingParty, AuthenticatedClient, CredentialOrigin, Permit, VerifiedAssertion } from '../model.ts'
+import type { Resource, ScopeToken } from '../parties.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
 import type { LegTimes, QuotaUse } from '../ports.ts'
 import type { OpaqueKind } from '../quirks.ts'

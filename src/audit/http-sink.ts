@@ -2,7 +2,7 @@
 // are accepted before a token leaves, one event is sent alone and waited for.
 import type { AuditEvent } from '../audit-event.ts'
 import { toHex, toUtf8 } from '../lib/bytes.ts'
-import type { SecretName } from '../model.ts'
+import type { SecretName } from '../parties.ts'
 import { call, type CallLimits } from '../oauth/counterparty.ts'
 import type { AuditSink, Fetch, Secrets } from '../ports.ts'
 import { createBatches, type BatchPorts } from './batches.ts'

@@ -2,7 +2,8 @@
 // every combination, and somebody and something that none of them mentions.
 
 import type { Config, Situation } from '../config/config.ts'
-import type { Action, Rule, ScopeToken } from '../model.ts'
+import type { Action } from '../model.ts'
+import type { Rule, ScopeToken } from '../parties.ts'
 
 export interface Cell {
   readonly as: Situation

@@ -3,7 +3,7 @@
 import { err, ok, type Result } from '../lib/result.ts'
 import { isObject } from '../lib/strict-json.ts'
 import type { AdminAccess } from '../administrator.ts'
-import type { CallingClient, CertificateName, Idp, RateLimit, Resource, Rule, SecretName } from '../model.ts'
+import type { CallingClient, CertificateName, Idp, RateLimit, Resource, Rule, SecretName } from '../parties.ts'
 import { renderProblems } from './frame.ts'
 import { linkAdmin } from './link-admin.ts'
 import { linkLimits } from './link-limits.ts'

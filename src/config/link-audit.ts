@@ -1,5 +1,5 @@
 // Where events go, linked.
-import type { SecretName } from '../model.ts'
+import type { SecretName } from '../parties.ts'
 import { checkReach, type Linker } from './linker.ts'
 import { quote } from './problem.ts'
 

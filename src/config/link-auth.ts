@@ -1,6 +1,6 @@
 // How clients prove who they are, linked: ours at the servers of others, with the defaults of their products, and those that
 // call us.
-import type { ClientId, Idp, InboundAuth, OutboundAuth, Resource, SecretName, SigningAlgorithm } from '../model.ts'
+import type { ClientId, Idp, InboundAuth, OutboundAuth, Resource, SecretName, SigningAlgorithm } from '../parties.ts'
 import { linkKeys } from './link-keys.ts'
 import type { Linker } from './linker.ts'
 import type { ConfigPath } from './problem.ts'

@@ -1,6 +1,6 @@
 // Client ids that are URLs of ours: the document that says who the client is stands there
 // (draft-ietf-oauth-client-id-metadata-document). Presence is enablement: the id itself asks for its document.
-import type { ClientId, OutboundAuth, SigningAlgorithm } from '../model.ts'
+import type { ClientId, OutboundAuth, SigningAlgorithm } from '../parties.ts'
 import type { OwnRegistration } from './link-auth.ts'
 import { quote, type Finding, type Report } from './problem.ts'
 

@@ -1,5 +1,5 @@
 // Identity providers and our clients there, linked; and the references of others to them.
-import type { Idp, IdpClient, Issuer } from '../model.ts'
+import type { Idp, IdpClient, Issuer } from '../parties.ts'
 import type { IdpQuirks } from '../quirks.ts'
 import { linkOutboundAuth } from './link-auth.ts'
 import { linkKeys } from './link-keys.ts'

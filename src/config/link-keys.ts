@@ -1,6 +1,6 @@
 // Where verification keys come from. Of key sets written into the file only what makes them dangerous or ambiguous is
 // judged here: what a key must be to verify a signature is identity's business.
-import type { KeySource, PublicKeys } from '../model.ts'
+import type { KeySource, PublicKeys } from '../parties.ts'
 import { checkReach, type Linker } from './linker.ts'
 import { quote, type ConfigPath } from './problem.ts'
 import type { KeySetEntry } from './schema.ts'

@@ -1,5 +1,5 @@
 // Counters of requests. Who names the same binding counts with the same counter, so all must mean the same by it.
-import type { RateLimit } from '../model.ts'
+import type { RateLimit } from '../parties.ts'
 import type { Linker } from './linker.ts'
 import { quote, type ConfigPath } from './problem.ts'
 

@@ -1,5 +1,5 @@
 // Where resources appear at our door: no two in one place, none inside another, none over our own endpoints.
-import type { Proxy } from '../model.ts'
+import type { Proxy } from '../parties.ts'
 import { checkReach, type Linker } from './linker.ts'
 import { quote, type ConfigPath } from './problem.ts'
 import type { ResourceEntry } from './schema.ts'

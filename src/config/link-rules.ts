@@ -1,7 +1,7 @@
 // Policy rules with their names resolved. A rule that names something that does not exist would silently not apply; for a
 // deny rule that is an open door.
 import { isMethod, UNFORWARDED_METHODS } from '../lib/http-methods.ts'
-import type { Rule, UserMatch } from '../model.ts'
+import type { Rule, UserMatch } from '../parties.ts'
 import { checkClient, checkResource, type Linker } from './linker.ts'
 import { didYouMean, quote, type ConfigPath } from './problem.ts'
 import type { RuleEntry } from './schema.ts'

@@ -1,6 +1,6 @@
 // Policy tests with their names resolved. A test of somebody who cannot come, or about something that is not there, would pass
 // for the wrong reason. The Worker reads them and goes no further; `jagway check` runs them.
-import type { ScopeToken } from '../model.ts'
+import type { ScopeToken } from '../parties.ts'
 import { isRefusalCode, REFUSAL_CODES, type RefusalCode } from '../refusal.ts'
 import { linkUser } from './link-rules.ts'
 import { checkClient, checkResource, knownNames, type Linker } from './linker.ts'

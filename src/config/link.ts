@@ -1,6 +1,6 @@
 // Names become objects, and what takes more than one place of the file to judge is judged. Here calling clients and
 // resources; identity providers, places at our door, key sets and rules have files of their own.
-import type { CallingClient, RasClient, Resource } from '../model.ts'
+import type { CallingClient, RasClient, Resource } from '../parties.ts'
 import type { RasQuirks } from '../quirks.ts'
 import { linkInboundAuth, linkOutboundAuth } from './link-auth.ts'
 import { checkTokenRef, isIssuer, linkIdps, type LinkedIdps } from './link-idps.ts'

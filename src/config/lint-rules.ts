@@ -1,6 +1,6 @@
 // Warnings about single rules: those that can never be about anything, those that another makes superfluous, and those that
 // are over, or soon will be.
-import type { CallingClient, Idp, Resource, Rule, UserMatch } from '../model.ts'
+import type { CallingClient, Idp, Resource, Rule, UserMatch } from '../parties.ts'
 import { quote, type ConfigPath, type Finding } from './problem.ts'
 
 interface Linted {

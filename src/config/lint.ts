@@ -1,6 +1,6 @@
 // Warnings about a configuration that can be used but hardly means what it says. Pure: what was linked goes in.
 import type { AdminAccess } from '../administrator.ts'
-import type { CallingClient, Idp, Resource, Rule } from '../model.ts'
+import type { CallingClient, Idp, Resource, Rule } from '../parties.ts'
 import { ownRegistrations } from './link-auth.ts'
 import { documentWarnings } from './link-documents.ts'
 import { ruleWarnings } from './lint-rules.ts'

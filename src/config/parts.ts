@@ -2,7 +2,7 @@
 // lines: code, message, help (`toFinding` in shape.ts takes them apart again).
 import * as v from 'valibot'
 import { parseDate, parseDateTime } from '../lib/date-time.ts'
-import type { CertificateName, ClientId, ScopeToken, SecretName, SigningAlgorithm } from '../model.ts'
+import type { CertificateName, ClientId, ScopeToken, SecretName, SigningAlgorithm } from '../parties.ts'
 import { didYouMean, quote, type ConfigCode } from './problem.ts'
 import type { AddressFault } from './urls.ts'
 

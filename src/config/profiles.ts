@@ -1,7 +1,7 @@
 // What is known of products: how their servers differ from the drafts, by the name a configuration gives them. A profile is
 // only a set of defaults; whatever the file says itself goes before it. docs/configuration.md has the same as a table. It
 // never opens our own doors: the kinds of subject token that are taken stay those of the file, whatever the product could do.
-import type { OutboundAuth } from '../model.ts'
+import type { OutboundAuth } from '../parties.ts'
 import type { IdpQuirks, RasQuirks } from '../quirks.ts'
 
 export const PROFILES = [

@@ -2,7 +2,8 @@
 import { isMethod, UNFORWARDED_METHODS } from '../lib/http-methods.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { parseStrictPath } from '../lib/strict-path.ts'
-import type { Action, ScopeToken } from '../model.ts'
+import type { Action } from '../model.ts'
+import type { ScopeToken } from '../parties.ts'
 import { isScope } from './parts.ts'
 
 /** Who asks, and what their ID token says. */

@@ -3,7 +3,7 @@
 // does not fit is named, with the field of the configuration it comes from. What a server writes is not repeated.
 import { withDeadline } from '../lib/deadline.ts'
 import { slipBetween } from '../lib/slip.ts'
-import type { Idp, IdpClient, RasClient, Resource, ScopeToken } from '../model.ts'
+import type { Idp, IdpClient, RasClient, Resource, ScopeToken } from '../parties.ts'
 import type { CallProblem } from '../oauth/counterparty.ts'
 import type { LegRefusal, Witness } from '../oauth/leg-answer.ts'
 import type { Discovery, ServerMetadata } from '../oauth/metadata.ts'

@@ -4,7 +4,8 @@ import { fromUtf8, toUtf8 } from '../lib/bytes.ts'
 import { KeyPair } from '../lib/key-pair.ts'
 import { numericDate, plusSeconds, type NumericDate } from '../lib/numeric-date.ts'
 import { Secret } from '../lib/secret.ts'
-import type { ActingParty, AuthorizationDetails, Credential, ScopeToken } from '../model.ts'
+import type { ActingParty, AuthorizationDetails, Credential } from '../model.ts'
+import type { ScopeToken } from '../parties.ts'
 import { isAccessToken, isScopeToken } from '../oauth/vocabulary.ts'
 
 export interface Entry {

@@ -3,7 +3,7 @@
 import { derivationFor, deriveDigestKey, importSecret } from '../lib/derivation.ts'
 import { hmac } from '../lib/digest.ts'
 import { toUtf8 } from '../lib/bytes.ts'
-import type { SecretName } from '../model.ts'
+import type { SecretName } from '../parties.ts'
 import type { Secrets } from '../ports.ts'
 
 /** What a name is made of. Each part becomes a keyed digest of its own, so that entries can be listed by their first parts. */

@@ -1,7 +1,8 @@
 // The identity of a token: everything that changes it, and nothing else. User, client and resource alone would let a
 // narrow request receive a broad token; the subject token itself would make every new login cold and cost quota (F-10).
 import { encodeFields } from '../lib/digest.ts'
-import type { AuthorizationDetails, IdpClient, Issuer, Permit, Principal, RasClient, Resource } from '../model.ts'
+import type { AuthorizationDetails, Permit, Principal } from '../model.ts'
+import type { IdpClient, Issuer, RasClient, Resource } from '../parties.ts'
 import type { DpopUse, IdpQuirks, OpaqueKind, RasQuirks } from '../quirks.ts'
 import type { NameParts, SubjectParts } from './key-ring.ts'
 

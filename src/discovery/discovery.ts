@@ -2,7 +2,7 @@
 // metadata under our own URL (RFC 9728), and the pages of refusal codes. Nothing here depends on a request, and the Host
 // header is never echoed.
 import type { Config } from '../config/config.ts'
-import type { InboundAuth, Proxy, Resource } from '../model.ts'
+import type { InboundAuth, Proxy, Resource } from '../parties.ts'
 import { toJson } from '../oauth/answers.ts'
 import { SIGN_IN_SCOPES } from '../oauth/challenge.ts'
 import { GRANT_TYPE, PROOF_ALGORITHMS } from '../oauth/vocabulary.ts'

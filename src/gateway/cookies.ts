@@ -1,7 +1,7 @@
 // Cookies by policy: of all cookies only those cross the gateway that the resource's configuration names (RFC 6265 and its
 // revision). On the way back they are tied to the place the resource has here, so that no other resource under the same
 // host, and no other host, is ever sent one of them.
-import type { Proxy } from '../model.ts'
+import type { Proxy } from '../parties.ts'
 
 /**
  * RFC 6265 section 4.1.1, with the quotes that may stand around it. Browsers take more than that, but a comma here may also be

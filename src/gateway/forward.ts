@@ -1,7 +1,8 @@
 // Sends a request on to its upstream with the upstream's own credential. Bodies are streamed both ways and never read;
 // redirects are passed through, never followed: a followed redirect would carry the token to another origin.
 import { err, ok, type Result } from '../lib/result.ts'
-import type { Credential, Proxy, Resource } from '../model.ts'
+import type { Credential } from '../model.ts'
+import type { Proxy, Resource } from '../parties.ts'
 import type { Forward } from '../ports.ts'
 import type { TraceContext } from '../lib/trace-context.ts'
 import type { Refusal } from '../refusal.ts'

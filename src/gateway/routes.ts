@@ -1,6 +1,6 @@
 // Which resource a URL belongs to: by host, else by path prefix. The path is cut out of the URL as it came; it is not
 // parsed again, so that what was checked is what is forwarded.
-import type { Proxy, Resource } from '../model.ts'
+import type { Proxy, Resource } from '../parties.ts'
 
 export interface Route {
   readonly resource: Resource

@@ -1,7 +1,7 @@
 // Client authentication by a signed assertion: private_key_jwt (RFC 7523 sections 2.2 and 3, OpenID Connect Core section 9).
 import { err, ok, type Result } from '../lib/result.ts'
 import type { JsonObject } from '../lib/strict-json.ts'
-import type { CallingClient } from '../model.ts'
+import type { CallingClient } from '../parties.ts'
 import type { Clock, ReplayGuard } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
 import { audiencesOf, checkTimes, isText, SKEW_SECONDS } from './claims.ts'

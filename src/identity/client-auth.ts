@@ -4,7 +4,7 @@
 import { fromUtf8 } from '../lib/bytes.ts'
 import { equalSecrets } from '../lib/digest.ts'
 import { err, ok, type Result } from '../lib/result.ts'
-import type { CallingClient, InboundAuth, SecretName } from '../model.ts'
+import type { CallingClient, InboundAuth, SecretName } from '../parties.ts'
 import type { Secrets } from '../ports.ts'
 import { CLIENT_ASSERTION_TYPE } from '../oauth/vocabulary.ts'
 import type { Refusal } from '../refusal.ts'

@@ -2,7 +2,7 @@
 // keys, which is every isolate, knows which nonces are good.
 import { deriveDigestKey, importSecret } from '../lib/derivation.ts'
 import { hmac } from '../lib/digest.ts'
-import type { SecretName } from '../model.ts'
+import type { SecretName } from '../parties.ts'
 import type { Clock, Secrets } from '../ports.ts'
 
 export interface Nonces {

@@ -3,7 +3,8 @@
 import { err, ok, type Result } from '../lib/result.ts'
 import { isObject, type JsonObject } from '../lib/strict-json.ts'
 import { numericDate } from '../lib/numeric-date.ts'
-import type { ClaimReading, Idp, IdpClient, Principal } from '../model.ts'
+import type { ClaimReading, Principal } from '../model.ts'
+import type { Idp, IdpClient } from '../parties.ts'
 import type { Refusal, RefusalCode } from '../refusal.ts'
 import {
   audiencesOf,

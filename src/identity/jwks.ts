@@ -6,7 +6,7 @@
 import { BoundedMap } from '../lib/bounded-map.ts'
 import { Refreshing, type RefreshingBounds } from '../lib/refreshing.ts'
 import { err, ok, type Result } from '../lib/result.ts'
-import type { KeySource, PublicKeys, SigningAlgorithm } from '../model.ts'
+import type { KeySource, PublicKeys, SigningAlgorithm } from '../parties.ts'
 import { callForDocument, DOCUMENT_LIMITS, type CallProblem } from '../oauth/counterparty.ts'
 import type { Discovery } from '../oauth/metadata.ts'
 import type { Background, Clock, Fetch } from '../ports.ts'

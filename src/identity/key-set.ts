@@ -3,7 +3,7 @@
 import { fromBase64Url } from '../lib/bytes.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { isObject, type JsonObject } from '../lib/strict-json.ts'
-import type { SigningAlgorithm } from '../model.ts'
+import type { SigningAlgorithm } from '../parties.ts'
 import { importVerificationKey, thumbprintOf } from './signature.ts'
 
 const MAX_KEYS = 100

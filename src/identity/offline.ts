@@ -2,7 +2,8 @@
 // identity provider do not stand in the file, nobody has looked at the signature.
 import type { Config } from '../config/config.ts'
 import { ok, type Result } from '../lib/result.ts'
-import type { IdpClient, Principal } from '../model.ts'
+import type { Principal } from '../model.ts'
+import type { IdpClient } from '../parties.ts'
 import type { Refusal } from '../refusal.ts'
 import { timeOf } from './claims.ts'
 import { checkSignature, judgeClaims, readForm, type TrustedIdp } from './id-token.ts'

@@ -1,7 +1,7 @@
 // What jose does here: importing a public key, checking a signature (RFC 7515 section 5.2), and thumbprints. The algorithm is
 // always the caller's, pinned by configuration; never the token's alone (RFC 8725 section 3.1).
 import { calculateJwkThumbprint, compactVerify, importJWK, type JWK } from 'jose'
-import type { SigningAlgorithm } from '../model.ts'
+import type { SigningAlgorithm } from '../parties.ts'
 
 /** Undefined: not a key this algorithm can use, for instance a point that is not on its curve. */
 export async function importVerificationKey(jwk: JWK, alg: SigningAlgorithm): Promise<CryptoKey | undefined> {

@@ -4,7 +4,8 @@
 import type { Config } from '../config/config.ts'
 import { encodeFields, sha256, type Field } from '../lib/digest.ts'
 import { err, ok, type Result } from '../lib/result.ts'
-import type { AuthenticatedClient, Permit, Principal, RateLimit } from '../model.ts'
+import type { AuthenticatedClient, Permit, Principal } from '../model.ts'
+import type { RateLimit } from '../parties.ts'
 import type { RateLimiter } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
 

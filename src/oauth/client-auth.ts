@@ -4,7 +4,7 @@
 import * as oauth from 'oauth4webapi'
 import { toBase64Url, toUtf8 } from '../lib/bytes.ts'
 import { err, ok, type Result } from '../lib/result.ts'
-import type { OutboundAuth, SecretName } from '../model.ts'
+import type { OutboundAuth, SecretName } from '../parties.ts'
 import type { Certificates, Fetch, Secrets } from '../ports.ts'
 import type { Answer, CallProblem } from './counterparty.ts'
 import { importOwnKey } from './own-key.ts'

@@ -2,7 +2,7 @@
 // 5). A server that wants a nonce in the proof is asked once more (section 8), within the time of one request.
 import * as oauth from 'oauth4webapi'
 import type { Result } from '../lib/result.ts'
-import type { ClientId, Issuer } from '../model.ts'
+import type { ClientId, Issuer } from '../parties.ts'
 import type { Fetch } from '../ports.ts'
 import { callAs, type OwnClient } from './client-auth.ts'
 import { call, TOKEN_LIMITS, type Answer, type CallProblem } from './counterparty.ts'

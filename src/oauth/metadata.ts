@@ -8,7 +8,7 @@ import { slipBetween } from '../lib/slip.ts'
 import { Refreshing, type RefreshingBounds } from '../lib/refreshing.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { isObject } from '../lib/strict-json.ts'
-import type { Issuer } from '../model.ts'
+import type { Issuer } from '../parties.ts'
 import type { Background, Clock, Fetch } from '../ports.ts'
 import { callForDocument, DOCUMENT_LIMITS, type Answer, type CallProblem } from './counterparty.ts'
 

@@ -1,7 +1,7 @@
 // A private key of ours, as a secret holds it: a JWK (RFC 7517) or a PKCS #8 PEM. Its public half is what others verify us by.
 import { calculateJwkThumbprint, exportJWK, importJWK, importPKCS8, type JWK } from 'jose'
 import { parseJsonObject, type JsonObject } from '../lib/strict-json.ts'
-import type { SigningAlgorithm } from '../model.ts'
+import type { SigningAlgorithm } from '../parties.ts'
 
 export interface OwnKey {
   readonly key: CryptoKey

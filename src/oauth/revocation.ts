@@ -3,7 +3,7 @@ import { callAs, type OwnClient } from './client-auth.ts'
 import * as oauth from 'oauth4webapi'
 import { err, ok, type Result } from '../lib/result.ts'
 import type { Secret } from '../lib/secret.ts'
-import type { ClientId, Issuer } from '../model.ts'
+import type { ClientId, Issuer } from '../parties.ts'
 import type { Fetch } from '../ports.ts'
 import { call, TOKEN_LIMITS } from './counterparty.ts'
 

@@ -1,5 +1,5 @@
 // The exact strings of the protocols, and the scope grammar. Facts only.
-import type { ScopeToken, SigningAlgorithm } from '../model.ts'
+import type { ScopeToken, SigningAlgorithm } from '../parties.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 
 export const GRANT_TYPE = {

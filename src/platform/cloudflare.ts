@@ -4,7 +4,7 @@ import type { AuditEvent } from '../audit-event.ts'
 import { sha256 } from '../lib/digest.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
 import { Secret } from '../lib/secret.ts'
-import type { CertificateName, SecretName } from '../model.ts'
+import type { CertificateName, SecretName } from '../parties.ts'
 import type {
   AuditSink,
   Background,

@@ -3,7 +3,7 @@
 import { encodeFields, sha256 } from '../lib/digest.ts'
 import { numericDate, type NumericDate } from '../lib/numeric-date.ts'
 import type { AuditEvent } from '../audit-event.ts'
-import type { RateLimit } from '../model.ts'
+import type { RateLimit } from '../parties.ts'
 import type {
   AuditSink,
   Background,

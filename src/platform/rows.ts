@@ -3,7 +3,7 @@
 import { numericDate, type NumericDate } from '../lib/numeric-date.ts'
 import type { Connection, Revocation, RevocationSelector, TokenRecord } from '../connection.ts'
 import type { Decision, DecisionCount, Losses, Outcome, RuleHits } from '../decision.ts'
-import type { Issuer } from '../model.ts'
+import type { Issuer } from '../parties.ts'
 
 /** A row in the order of the columns that were asked for. */
 export type Row = readonly (string | number | null)[]

@@ -1,5 +1,6 @@
 // The conditions of a rule, one function each. A condition that is absent holds for everything.
-import type { Action, ClaimReading, ClaimValue, Principal, Rule } from '../model.ts'
+import type { Action, ClaimReading, Principal } from '../model.ts'
+import type { ClaimValue, Rule } from '../parties.ts'
 import { compilePathPattern, toSegments } from './path-pattern.ts'
 
 /** What a rule is asked about. */

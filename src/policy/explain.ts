@@ -1,7 +1,8 @@
 // Why policy says what it says: every rule with the conditions that were asked of it, what they wanted and what there was. The
 // verdict is that of `judge`, as for a decision, and each condition is asked by its own function; nothing is judged here a
 // second time.
-import type { ClaimValue, Principal, Resource, Rule, ScopeToken } from '../model.ts'
+import type { Principal } from '../model.ts'
+import type { ClaimValue, Resource, Rule, ScopeToken } from '../parties.ts'
 import type { Refusal } from '../refusal.ts'
 import { isUnclear, type Condition, type Criterion, type Question } from './criteria.ts'
 import { concerns, type CompiledRule } from './rule-set.ts'

@@ -5,14 +5,12 @@ import type {
   Action,
   AuthenticatedClient,
   ClaimReading,
-  ClaimValue,
   Permit,
   Principal,
   Prospect,
-  Resource,
-  Rule,
   VerifiedAssertion,
 } from '../model.ts'
+import type { ClaimValue, Resource, Rule } from '../parties.ts'
 import type { Refusal } from '../refusal.ts'
 import { judgeStanding, type RevocationSnapshot } from '../revocation/revocation.ts'
 import { findingsOf, type Explanation } from './explain.ts'

@@ -1,6 +1,7 @@
 // The rules as they are asked: compiled once, and sorted by the resource, the client and, where there are many, by the users and
 // groups they can be about, so that a request looks at few rules that speak of others.
-import type { Principal, Resource, Rule, ScopeToken } from '../model.ts'
+import type { Principal } from '../model.ts'
+import type { Resource, Rule, ScopeToken } from '../parties.ts'
 import { compileConditions, type Condition } from './criteria.ts'
 
 export interface CompiledRule {

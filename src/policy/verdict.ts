@@ -1,6 +1,7 @@
 // What the rules say of one question. The one evaluation there is: `decide` makes a permit or a refusal of its verdict,
 // `explain` shows it. Default deny, and a deny always wins.
-import type { Action, Resource, Rule, ScopeToken } from '../model.ts'
+import type { Action } from '../model.ts'
+import type { Resource, Rule, ScopeToken } from '../parties.ts'
 import type { Refusal } from '../refusal.ts'
 import { isOfLogin, type Condition, type ConditionCriterion, type Question } from './criteria.ts'
 import type { LocalRule, RuleSet } from './rule-set.ts'

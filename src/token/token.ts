@@ -7,16 +7,8 @@ import type { Credentials, Introduced, Introducer, OpaqueSubject } from '../cred
 import { encodeFields, sha256 } from '../lib/digest.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
-import type {
-  Action,
-  Actor,
-  AuthenticatedClient,
-  Credential,
-  IdpClient,
-  Permit,
-  Resource,
-  VerifiedAssertion,
-} from '../model.ts'
+import type { Action, Actor, AuthenticatedClient, Credential, Permit, VerifiedAssertion } from '../model.ts'
+import type { IdpClient, Resource } from '../parties.ts'
 import { toJson } from '../oauth/answers.ts'
 import { parseTokenRequest, type TokenRequest } from '../oauth/token-request.ts'
 import { TOKEN_TYPE } from '../oauth/vocabulary.ts'

@@ -3,7 +3,7 @@ import { createGround } from '#ground'
 import { describe, expect, test } from 'vitest'
 import { numericDate } from '../../src/lib/numeric-date.ts'
 import type { AuditEvent } from '../../src/audit-event.ts'
-import type { CertificateName, SecretName } from '../../src/model.ts'
+import type { CertificateName, SecretName } from '../../src/parties.ts'
 
 const ground = createGround()
 

@@ -3,7 +3,7 @@
 import { fromUtf8, toUtf8 } from '../../src/lib/bytes.ts'
 import { numericDate, plusSeconds } from '../../src/lib/numeric-date.ts'
 import { isObject } from '../../src/lib/strict-json.ts'
-import type { Issuer } from '../../src/model.ts'
+import type { Issuer } from '../../src/parties.ts'
 import type { Clock, Landing, Memory, TokenJob, TokenWork } from '../../src/ports.ts'
 
 /** What one run of the work does. `same`: lands with the id of the run before. */

@@ -1,7 +1,7 @@
 // Keys and tokens for tests: real signatures over whatever header and payload a test wants, well-formed or not.
 import { exportJWK, generateKeyPair, type JWK } from 'jose'
 import { toBase64Url, toUtf8 } from '../../src/lib/bytes.ts'
-import type { SigningAlgorithm } from '../../src/model.ts'
+import type { SigningAlgorithm } from '../../src/parties.ts'
 
 export interface TestKey {
   readonly kid: string

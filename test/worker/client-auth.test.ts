@@ -6,7 +6,7 @@ import { compactVerify, createLocalJWKSet, decodeJwt, type JSONWebKeySet } from 
 import { generate } from 'selfsigned'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { localCertificate } from '../../dev/certificate.ts'
-import type { SigningAlgorithm } from '../../src/model.ts'
+import type { SigningAlgorithm } from '../../src/parties.ts'
 import { SECRETS } from '../support/counterparties.ts'
 import { createTestKey, type TestKey } from '../support/keys.ts'
 import { openStage, type Stage } from '../support/stage.ts'

@@ -3,7 +3,7 @@
 import { quote, type ConfigPath } from '../../config/config.ts'
 import { Secret } from '../../lib/secret.ts'
 import type { JsonObject } from '../../lib/strict-json.ts'
-import type { ClientId, OutboundAuth, SecretName } from '../../model.ts'
+import type { ClientId, OutboundAuth, SecretName } from '../../parties.ts'
 import type { Secrets } from '../../ports.ts'
 import { attempt, attemptAsNobody, gradeOf, type Attempt, type Desk } from './attempt.ts'
 import { inConfig, toDotted, type Check, type Finding, type Place } from './finding.ts'

@@ -2,7 +2,7 @@
 
 import type { AuditQueue, ConfigPath } from '../../config/config.ts'
 import { isObject, type JsonObject } from '../../lib/strict-json.ts'
-import type { RateLimit } from '../../model.ts'
+import type { RateLimit } from '../../parties.ts'
 import { COMPATIBILITY_DATE, OBJECTS } from '../launch.ts'
 import { inWrangler, type Check, type DoctorCode, type Finding } from './finding.ts'
 import type { Tools } from './tools.ts'

@@ -1,7 +1,7 @@
 // All examinations of a configuration, side by side: each server once, whatever speaks of it, and each check as soon as
 // what it needs is known.
 
-import type { Idp, Resource } from '../../model.ts'
+import type { Idp, Resource } from '../../parties.ts'
 import { examineCertificate, type Host } from './certificates.ts'
 import { createChain } from './chain.ts'
 import { examineClocks } from './clocks.ts'

@@ -4,7 +4,7 @@
 import type { ConfigPath } from '../../config/config.ts'
 import { parseKeySet } from '../../identity/identity.ts'
 import { isObject, type JsonObject } from '../../lib/strict-json.ts'
-import type { KeySource, SigningAlgorithm } from '../../model.ts'
+import type { KeySource, SigningAlgorithm } from '../../parties.ts'
 import { callForDocument, DOCUMENT_LIMITS } from '../../oauth/counterparty.ts'
 import { inConfig, toDotted, type Check, type Finding } from './finding.ts'
 import type { Tools } from './tools.ts'

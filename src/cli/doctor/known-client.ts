@@ -8,7 +8,7 @@ import { fromUtf8 } from '../../lib/bytes.ts'
 import { readLimited } from '../../lib/limited-body.ts'
 import { DOCUMENT_LIMITS } from '../../oauth/counterparty.ts'
 import { attemptAsNobody, toPrint, type Attempt, type Desk } from './attempt.ts'
-import type { OutboundAuth } from '../../model.ts'
+import type { OutboundAuth } from '../../parties.ts'
 import type { JsonObject } from '../../lib/strict-json.ts'
 import type { Tools } from './tools.ts'
 

@@ -3,7 +3,7 @@
 
 import { didYouMean, quote } from '../../config/config.ts'
 import type { JsonObject } from '../../lib/strict-json.ts'
-import type { Resource } from '../../model.ts'
+import type { Resource } from '../../parties.ts'
 import { inConfig, toDotted, type Check, type Finding } from './finding.ts'
 import { some, textsOf } from './words.ts'
 

@@ -2,7 +2,7 @@
 // Nothing of a value is ever repeated.
 
 import { pathsOfName, type Config, type ConfigPath } from '../../config/config.ts'
-import type { SecretName } from '../../model.ts'
+import type { SecretName } from '../../parties.ts'
 import { inConfig, type Check, type Finding, type Place } from './finding.ts'
 import type { Tools } from './tools.ts'
 

@@ -3,7 +3,7 @@
 import { parse } from 'jsonc-parser'
 import type { Config } from '../../config/config.ts'
 import type { Secret } from '../../lib/secret.ts'
-import type { Issuer, SecretName } from '../../model.ts'
+import type { Issuer, SecretName } from '../../parties.ts'
 import { createDiscovery, type Discovery } from '../../oauth/metadata.ts'
 import { systemClock } from '../../platform/memory.ts'
 import type { Clock } from '../../ports.ts'

@@ -5,7 +5,7 @@ import { createHttpSink } from '../../../src/audit/audit.ts'
 import type { AuditEvent } from '../../../src/audit-event.ts'
 import { numericDate } from '../../../src/lib/numeric-date.ts'
 import { Secret } from '../../../src/lib/secret.ts'
-import type { SecretName } from '../../../src/model.ts'
+import type { SecretName } from '../../../src/parties.ts'
 import { createWorld, NAMES, SECRETS, type Json, type World } from '../support/world.ts'
 
 const NOW = 1_800_000_000

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { authDefaults, PROFILES, type ProfileName } from '../../../src/config/profiles.ts'
-import type { OutboundAuth } from '../../../src/model.ts'
+import type { OutboundAuth } from '../../../src/parties.ts'
 import { configOf, EXAMPLE } from './example.ts'
 
 const IDP = {

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { diagnose, explained, slipIn, type Published, type Sent } from '../../../src/credentials/diagnosis.ts'
 import { ok, err } from '../../../src/lib/result.ts'
 import type { Discovery, ServerMetadata } from '../../../src/oauth/metadata.ts'
-import type { Issuer, ScopeToken } from '../../../src/model.ts'
+import type { Issuer, ScopeToken } from '../../../src/parties.ts'
 import { assertionOf, idpOf, resourceOf } from '../support/proofs.ts'
 
 const NOW = 1_800_000_000

@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { createKeyRing, type KeyRing, type NameParts } from '../../../src/credentials/key-ring.ts'
 import { fromUtf8, toUtf8 } from '../../../src/lib/bytes.ts'
 import { Secret } from '../../../src/lib/secret.ts'
-import type { SecretName } from '../../../src/model.ts'
+import type { SecretName } from '../../../src/parties.ts'
 import type { Secrets } from '../../../src/ports.ts'
 
 const PARTS: NameParts = {

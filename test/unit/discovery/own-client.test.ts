@@ -3,7 +3,7 @@ import { calculateJwkThumbprint, compactVerify, createLocalJWKSet, exportPKCS8, 
 import { describe, expect, test } from 'vitest'
 import { createClientKeys } from '../../../src/discovery/discovery.ts'
 import { Secret } from '../../../src/lib/secret.ts'
-import type { SecretName, SigningAlgorithm } from '../../../src/model.ts'
+import type { SecretName, SigningAlgorithm } from '../../../src/parties.ts'
 import { createTestKey } from '../../support/keys.ts'
 import { permitFor, tokenFrom } from '../credentials/acquire-world.ts'
 import { createWorld, IDPS, NAMES, RESOURCES, type Json, type World } from '../support/world.ts'

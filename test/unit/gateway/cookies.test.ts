@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { toPublicCookies, toUpstreamCookies } from '../../../src/gateway/cookies.ts'
 import { cleanResponseHeaders, toUpstreamHeaders } from '../../../src/gateway/headers.ts'
 import { createTraceContext } from '../../../src/lib/trace-context.ts'
-import type { Proxy } from '../../../src/model.ts'
+import type { Proxy } from '../../../src/parties.ts'
 
 const UNDER_PATH: Proxy = {
   match: { kind: 'path', prefix: '/r/tasks' },

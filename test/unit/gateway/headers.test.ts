@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { cleanResponseHeaders, toPublicLocation, toUpstreamHeaders } from '../../../src/gateway/headers.ts'
-import type { Proxy } from '../../../src/model.ts'
+import type { Proxy } from '../../../src/parties.ts'
 
 const PROXY: Proxy = {
   match: { kind: 'path', prefix: '/r/tasks' },

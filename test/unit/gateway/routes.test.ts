@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { createRoutes } from '../../../src/gateway/routes.ts'
-import type { Proxy, Resource } from '../../../src/model.ts'
+import type { Proxy, Resource } from '../../../src/parties.ts'
 import { resourceOf } from '../support/proofs.ts'
 
 function at(name: string, match: Proxy['match']): Resource {

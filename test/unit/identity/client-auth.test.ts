@@ -1,7 +1,7 @@
 // How calling clients prove who they are: one registered method each, one proof per request, one answer to all that fails.
 import { describe, expect, test } from 'vitest'
 import { clientAssertionClaims, createTestKey, mint, type Claims, type TestKey } from '../../support/keys.ts'
-import type { SecretName } from '../../../src/model.ts'
+import type { SecretName } from '../../../src/parties.ts'
 import {
   caller,
   clientKey,

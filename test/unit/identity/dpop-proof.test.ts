@@ -2,7 +2,8 @@
 // only when everything else about it was good.
 import { generateKeyPairSync } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import type { AuthenticatedClient, CallingClient, SecretName, VerifiedAssertion } from '../../../src/model.ts'
+import type { AuthenticatedClient, VerifiedAssertion } from '../../../src/model.ts'
+import type { CallingClient, SecretName } from '../../../src/parties.ts'
 import type { Refusal } from '../../../src/refusal.ts'
 import type { Result } from '../../../src/lib/result.ts'
 import { proofBy, publicJwkOf, thumbprintOf, type ProofChanges } from '../../support/dpop.ts'

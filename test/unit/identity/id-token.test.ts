@@ -1,6 +1,7 @@
 // What makes an ID token, claim by claim, and what else an identity provider signs with the same keys.
 import { describe, expect, test } from 'vitest'
-import type { Idp, Principal } from '../../../src/model.ts'
+import type { Principal } from '../../../src/model.ts'
+import type { Idp } from '../../../src/parties.ts'
 import { createTestKey, signTexts, type Claims } from '../../support/keys.ts'
 import { createWorld, idp, idpClient, ISSUER, key, outcome, START, strangerKey, type World } from './world.ts'
 

@@ -1,7 +1,7 @@
 // How often the owner of keys is asked, how long keys are believed, and what happens while the owner cannot be reached.
 import { describe, expect, test, vi } from 'vitest'
 import { createKeyProvider, type KeyProvider } from '../../../src/identity/jwks.ts'
-import type { KeySource } from '../../../src/model.ts'
+import type { KeySource } from '../../../src/parties.ts'
 import { createDiscovery } from '../../../src/oauth/metadata.ts'
 import { createTestKey } from '../../support/keys.ts'
 import { ISSUER, json, key, TestClock } from './world.ts'

@@ -1,7 +1,7 @@
 // Which published keys are taken, which are dropped, and which condemn their document.
 import { describe, expect, test } from 'vitest'
 import { findKey, parseKeySet } from '../../../src/identity/key-set.ts'
-import type { SigningAlgorithm } from '../../../src/model.ts'
+import type { SigningAlgorithm } from '../../../src/parties.ts'
 import { createTestKey } from '../../support/keys.ts'
 
 const ALL: readonly SigningAlgorithm[] = [

@@ -7,7 +7,7 @@ import { findKey, parseKeySet } from '../../../src/identity/key-set.ts'
 import { isSignedBy } from '../../../src/identity/signature.ts'
 import { fromBase64Url, toBase64Url, toUtf8 } from '../../../src/lib/bytes.ts'
 import { isObject, type JsonObject } from '../../../src/lib/strict-json.ts'
-import type { ClientId, Issuer, SigningAlgorithm } from '../../../src/model.ts'
+import type { ClientId, Issuer, SigningAlgorithm } from '../../../src/parties.ts'
 import { parseSignedJwt } from '../../../src/identity/compact-jwt.ts'
 import { caller, createWorld, idp, idpClient, jwtAuth, outcome, START } from './world.ts'
 

@@ -11,7 +11,7 @@ import type {
   Issuer,
   KeySource,
   SecretName,
-} from '../../../src/model.ts'
+} from '../../../src/parties.ts'
 import { createIdentity, type Identity, type IdentityPorts } from '../../../src/identity/identity.ts'
 import { idpQuirks } from '../../../src/config/profiles.ts'
 import { createDiscovery } from '../../../src/oauth/metadata.ts'

@@ -1,6 +1,6 @@
 // How often: whom a limit is about, at both doors, in the in-memory house.
 import { describe, expect, test } from 'vitest'
-import type { RateLimit } from '../../../src/model.ts'
+import type { RateLimit } from '../../../src/parties.ts'
 import { createLimits } from '../../../src/limits/limits.ts'
 import { CLIENTS, createWorld, NAMES, SECRETS, type Isolate, type Json, type World } from '../support/world.ts'
 

@@ -1,6 +1,6 @@
 // Leg 1: ID token to ID-JAG. What is asked, and what is made of every kind of answer.
 import { describe, expect, test } from 'vitest'
-import type { ClientId, SecretName } from '../../../src/model.ts'
+import type { ClientId, SecretName } from '../../../src/parties.ts'
 import { scopesOf } from '../support/proofs.ts'
 import {
   answer,

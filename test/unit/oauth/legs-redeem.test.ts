@@ -1,7 +1,7 @@
 // Leg 2: ID-JAG to access token. What is asked, and what is made of every kind of answer.
 import { describe, expect, test } from 'vitest'
 import { decodeProtectedHeader, decodeJwt } from 'jose'
-import type { SecretName } from '../../../src/model.ts'
+import type { SecretName } from '../../../src/parties.ts'
 import { createTestKey } from '../../support/keys.ts'
 import { scopesOf } from '../support/proofs.ts'
 import { answer, API, endpointOf, exchange, idJagOf, inOrder, RAS, redeem, redeemed, SCOPES } from './legs-world.ts'

@@ -1,7 +1,8 @@
 // Both legs against one scripted endpoint that remembers what it was asked.
 import { numericDate } from '../../../src/lib/numeric-date.ts'
 import { Secret } from '../../../src/lib/secret.ts'
-import type { IdJag, ClientId, Issuer, OutboundAuth, ScopeToken, SecretName } from '../../../src/model.ts'
+import type { IdJag } from '../../../src/model.ts'
+import type { ClientId, Issuer, OutboundAuth, ScopeToken, SecretName } from '../../../src/parties.ts'
 import { createClientAuths } from '../../../src/oauth/client-auth.ts'
 import {
   exchangeForIdJag,

@@ -1,7 +1,7 @@
 // Discovery: which documents are asked for, and what a document must say to be believed.
 import { describe, expect, test } from 'vitest'
 import { numericDate } from '../../../src/lib/numeric-date.ts'
-import type { Issuer } from '../../../src/model.ts'
+import type { Issuer } from '../../../src/parties.ts'
 import { createDiscovery, wellKnownUrl, type Discovery } from '../../../src/oauth/metadata.ts'
 
 const ISSUER = 'https://as.test/tenant' as Issuer

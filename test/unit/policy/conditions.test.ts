@@ -1,7 +1,8 @@
 // Conditions on what the identity provider says of the user and of the login, on time, and rules that only watch.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Action, ClaimValue, Permit, Resource, Rule, VerifiedAssertion } from '../../../src/model.ts'
+import type { Action, Permit, VerifiedAssertion } from '../../../src/model.ts'
+import type { ClaimValue, Resource, Rule } from '../../../src/parties.ts'
 import { createPolicy } from '../../../src/policy/policy.ts'
 import type { Refusal } from '../../../src/refusal.ts'
 import { assertionOf, NOTHING_REVOKED, resourceOf, ruleOf, scopesOf, type Who } from '../support/proofs.ts'

@@ -1,6 +1,7 @@
 // Authorization details (RFC 9396): beyond scopes a rule has to name what it allows.
 import { describe, expect, test } from 'vitest'
-import type { Action, Rule } from '../../../src/model.ts'
+import type { Action } from '../../../src/model.ts'
+import type { Rule } from '../../../src/parties.ts'
 import { createPolicy } from '../../../src/policy/policy.ts'
 import { assertionOf, NOTHING_REVOKED, resourceOf, ruleOf, scopesOf } from '../support/proofs.ts'
 

@@ -2,7 +2,8 @@
 // written down as plainly as can be. Any number of rules, among which a few users and groups come again and again.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Action, Resource, Rule, ScopeToken, VerifiedAssertion } from '../../../src/model.ts'
+import type { Action, VerifiedAssertion } from '../../../src/model.ts'
+import type { Resource, Rule, ScopeToken } from '../../../src/parties.ts'
 import { createPolicy } from '../../../src/policy/policy.ts'
 import { createSnapshot } from '../../../src/revocation/revocation.ts'
 import { assertionOf, NOTHING_REVOKED, resourceOf, ruleOf, scopesOf } from '../support/proofs.ts'

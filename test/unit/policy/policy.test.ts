@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Action, Permit, Resource, Rule, VerifiedAssertion } from '../../../src/model.ts'
+import type { Action, Permit, VerifiedAssertion } from '../../../src/model.ts'
+import type { Resource, Rule } from '../../../src/parties.ts'
 import { createPolicy } from '../../../src/policy/policy.ts'
 import { assertionOf, NOTHING_REVOKED, resourceOf, ruleOf, scopesOf, type Who } from '../support/proofs.ts'
 

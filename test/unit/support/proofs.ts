@@ -3,19 +3,8 @@
 import { idpQuirks, rasQuirks } from '../../../src/config/profiles.ts'
 import { createIdentity } from '../../../src/identity/identity.ts'
 import { numericDate } from '../../../src/lib/numeric-date.ts'
-import type {
-  Action,
-  ClientId,
-  Idp,
-  IdpClient,
-  Issuer,
-  Permit,
-  RasClient,
-  Resource,
-  Rule,
-  ScopeToken,
-  VerifiedAssertion,
-} from '../../../src/model.ts'
+import type { Action, Permit, VerifiedAssertion } from '../../../src/model.ts'
+import type { ClientId, Idp, IdpClient, Issuer, RasClient, Resource, Rule, ScopeToken } from '../../../src/parties.ts'
 import { createPolicy } from '../../../src/policy/policy.ts'
 import { createSnapshot } from '../../../src/revocation/revocation.ts'
 import { createTestKey, mint, type Claims } from '../../support/keys.ts'
