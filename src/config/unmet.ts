@@ -11,7 +11,7 @@ export type Unmet =
 /** The key under which a name of each kind is written. */
 const KEYS = {
   secret: 'secret',
-  certificate: 'certificate',
+  certificate: 'binding',
   limit: 'binding',
   queue: 'binding',
   bucket: 'bucket',

@@ -169,5 +169,5 @@ test('the Worker does not start without a certificate that its configuration nam
       policy: { rules: [{ id: 'all', effect: 'allow' }] },
     }),
   })
-  await expect(opening).rejects.toThrow('CFG115 no client certificate is bound as NOBODY_HAS_IT')
+  await expect(opening).rejects.toThrow(/:1:\d{3,} error CFG115 no client certificate is bound as NOBODY_HAS_IT/)
 })

@@ -5,7 +5,7 @@ const TEXT = `{
   "audit": { "http": { "key": { "secret": "COLLECTOR_KEY" } }, "queue": { "binding": "EVENTS", "bucket": "ARCHIVE" } },
   "idps": {
     "corp": { "clients": { "gw": { "auth": { "method": "client_secret_basic", "secret": { "secret": "CORP" } } } } },
-    "other": { "clients": { "gw": { "auth": { "method": "tls_client_auth", "certificate": "CERT" } } } },
+    "other": { "clients": { "gw": { "auth": { "method": "tls_client_auth", "certificate": { "binding": "CERT" } } } } },
   },
   "resources": { "tasks": { "client": { "auth": { "secret": { "secret": "CORP" } } } } },
   "policy": { "rules": [{ "id": "export", "rate": { "binding": "EXPORTS" } }] },
@@ -31,7 +31,7 @@ describe('placeUnmet()', () => {
       '2:86 CFG115 no queue is bound as EVENTS',
       '2:106 CFG115 no bucket is bound as ARCHIVE',
       '4:101 CFG113 the secret CORP has no value here',
-      '5:91 CFG115 no client certificate is bound as CERT',
+      '5:104 CFG115 no client certificate is bound as CERT',
       '8:64 CFG115 no rate limit is bound as EXPORTS',
     ])
     expect(renderProblems(TEXT, problems)).toContain('wrangler secret put CORP')
