@@ -20,7 +20,7 @@ export const REFUSED_BEHIND = {
   IDP104: {
     kind: 'scope_refused',
     says: 'the identity provider does not grant the scopes asked for {name}',
-    fix: 'Compare the scopes of the rule with those the identity provider allows for this connection.',
+    fix: 'Compare the scopes of the resource and of its rules with those the identity provider allows for this connection.',
   },
   IDP105: {
     kind: 'step_up',
@@ -74,7 +74,7 @@ export const REFUSED_BEHIND = {
   RAS104: {
     kind: 'scope_refused',
     says: 'the authorization server of {name} does not grant the scopes asked for',
-    fix: 'Compare the scopes of the rule with those the authorization server knows.',
+    fix: 'Compare the scopes of the resource and of its rules with those the authorization server knows.',
   },
   RAS105: {
     kind: 'step_up',
@@ -119,7 +119,7 @@ export const REFUSED_BEHIND = {
   RAS114: {
     kind: 'unavailable',
     says: 'the metadata of the authorization server of {name} cannot be had',
-    fix: 'An administrator compares the configured issuer with its metadata, or configures the endpoint; if neither helps, try again later.',
+    fix: 'An administrator writes the issuer exactly as its metadata has it; where the metadata cannot be reached, try again later, or configure the endpoint.',
   },
 
   RAS115: {

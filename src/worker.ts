@@ -72,7 +72,7 @@ if (!parsed.ok) throw new ConfigError(configText, parsed.error)
 const config = parsed.value
 
 const absent = missingBindings(env)
-if (absent.length > 0) throw new Error(`bindings are missing in wrangler.toml: ${absent.join(', ')}`)
+if (absent.length > 0) throw new Error(`CFG115 wrangler.toml lacks ${absent.join(', ')}`)
 const unmet: readonly Unmet[] = [
   ...missingSecrets(env, config.secretNames).map((name) => ({ kind: 'secret', name }) as const),
   ...weakSealingKeys(env, config.cache.sealingKeys).map((name) => ({ kind: 'secret', name, weak: true }) as const),

@@ -40,13 +40,13 @@ function toWords(unmet: Unmet): Pick<Finding, 'code' | 'message' | 'help'> {
         : {
             code: 'CFG113',
             message: `the secret ${name} has no value here`,
-            help: `deployed: wrangler secret put ${name}; local: jagway serve --secrets FILE`,
+            help: `deployed: wrangler secret put ${name}; local: --secrets FILE`,
           }
     case 'certificate':
       return {
         code: 'CFG115',
         message: `no client certificate is bound as ${name}`,
-        help: `deployed: [[mtls_certificates]] with binding = "${name}" in wrangler.toml; local: jagway serve --certificates FILE`,
+        help: `deployed: [[mtls_certificates]] with binding = "${name}" in wrangler.toml; local: --certificates FILE`,
       }
     case 'limit':
       return {

@@ -48,8 +48,7 @@ export function slipIn(
   field: string,
 ): Pick<Refusal, 'detail' | 'expected' | 'got'> {
   if (otherIssuer === undefined) return { detail }
-  const slip = slipBetween(issuer, otherIssuer)
-  return { detail, expected: `metadata of ${issuer} (${field})`, got: `metadata of ${otherIssuer} (${slip})` }
+  return { detail, ...slipOf(issuer, otherIssuer, field) }
 }
 
 /** The identity provider has something else on record than the configuration has. */
@@ -59,11 +58,11 @@ function otherwise(
 ): Finding {
   switch (claim) {
     case 'aud':
-      return { expected: `an ID-JAG for ${issuer} (${fields.server})`, got: 'one for another audience' }
+      return { expected: 'the audience that the ID-JAG names', got: `${issuer} (${fields.server})` }
     case 'client_id':
-      return { expected: `an ID-JAG for the client ${clientId} (${fields.client}.id)`, got: 'one for another client' }
+      return { expected: 'the client that the ID-JAG names', got: `${clientId} (${fields.client}.id)` }
     case 'resource':
-      return { expected: `an ID-JAG for ${resource} (${fields.resource})`, got: 'one for another resource' }
+      return { expected: 'the resource that the ID-JAG names', got: `${resource} (${fields.resource})` }
   }
 }
 
@@ -174,9 +173,11 @@ export function diagnose(code: RefusalCode, sent: Sent, published: Published, wi
 /** RFC 8414 section 3.3: an issuer is compared code point by code point, and a slash is one. */
 function slippedIssuer({ issuer, fields }: Sent, published: Published): Finding | undefined {
   if (published === undefined || !('otherIssuer' in published)) return undefined
-  const { otherIssuer: theirs } = published
-  const slip = slipBetween(issuer, theirs)
-  return { expected: `${theirs}, as its metadata says`, got: `${issuer} (${fields.server}; ${slip})` }
+  return slipOf(issuer, published.otherIssuer, fields.server)
+}
+
+function slipOf(ours: string, theirs: string, field: string): Finding {
+  return { expected: `${theirs}, as its metadata says`, got: `${ours} (${field}; ${slipBetween(ours, theirs)})` }
 }
 
 function unlisted({ role, grantType, authMethod, fields }: Sent, published: Published): Finding | undefined {

@@ -64,10 +64,10 @@ export function checkTimes(claims: JsonObject, now: number): Result<Times, TimeP
   if (iat !== undefined && iat >= exp) return err({ kind: 'malformed', detail: 'exp is not after iat' })
   if (exp <= now - SKEW_SECONDS) return err({ kind: 'expired', detail: `expired ${Math.ceil(now - exp)} s ago` })
   if (iat !== undefined && iat > now + SKEW_SECONDS) {
-    return err({ kind: 'early', detail: `iat is ${Math.ceil(iat - now)} s ahead` })
+    return err({ kind: 'early', detail: `iat is ${Math.ceil(iat - now)} s ahead of the clock of this gateway` })
   }
   if (nbf !== undefined && nbf > now + SKEW_SECONDS) {
-    return err({ kind: 'early', detail: `nbf is ${Math.ceil(nbf - now)} s ahead` })
+    return err({ kind: 'early', detail: `nbf is ${Math.ceil(nbf - now)} s ahead of the clock of this gateway` })
   }
   return ok({ exp, iat, nbf })
 }

@@ -16,6 +16,7 @@ import {
   timeOf,
   toClaimReading,
 } from './claims.ts'
+import { JWT_TYPE } from '../oauth/vocabulary.ts'
 import { parseSignedJwt, type SignedJwt } from './compact-jwt.ts'
 import type { KeyProblem, KeyProvider } from './jwks.ts'
 import { isSignedBy } from './signature.ts'
@@ -43,6 +44,17 @@ export interface IdToken {
 
 /** Longer lifetimes are a mistake. Auth0 lets an administrator set a month. */
 const MAX_LIFETIME_SECONDS = 31 * 86_400
+
+/** Types that say what kind of token it is; in our words, as the caller's are never repeated. */
+const OTHER_TYPES: ReadonlyMap<string, string> = new Map([
+  ['at+jwt', 'an access token (typ at+jwt, RFC 9068)'],
+  [JWT_TYPE.idJag, `an ID-JAG (typ ${JWT_TYPE.idJag})`],
+  ['logout+jwt', 'a logout token (typ logout+jwt)'],
+  ['secevent+jwt', 'a security event (typ secevent+jwt, RFC 8417)'],
+  ['dpop+jwt', 'a DPoP proof (typ dpop+jwt, RFC 9449)'],
+  ['client-authentication+jwt', 'a client assertion (typ client-authentication+jwt)'],
+  ['token-introspection+jwt', 'an introspection response (typ token-introspection+jwt, RFC 9701)'],
+])
 
 /** Claims that other kinds of token carry and ID tokens do not. */
 const FOREIGN_CLAIMS: readonly (readonly [claim: string, kind: string])[] = [
@@ -96,7 +108,8 @@ export function readForm(
   if (!jwt.ok) return refuse('TOK101', jwt.error)
   const { typ, claims } = jwt.value
   // ID tokens have no type of their own (OpenID Connect Core section 2), so every other type is another kind.
-  if (typ !== undefined && typ !== 'jwt') return refuse('TOK105', 'typ names another kind of token')
+  if (typ !== undefined && typ !== 'jwt')
+    return refuse('TOK105', OTHER_TYPES.get(typ) ?? 'typ names another kind of token')
 
   // Exactly the configured string, through a Map: no URL is parsed and nothing is trimmed (RFC 9207, RFC 9700 section 4.4).
   const { iss } = claims

@@ -102,7 +102,7 @@ describe('the Worker', () => {
   test('says which bindings wrangler.toml lacks', async () => {
     const said = await start({ ...COMPLETE, store: false, without: ['LEDGERS', 'DECISIONS'] })
     expect(said).toContain(
-      'bindings are missing in wrangler.toml: [[kv_namespaces]] with binding = "TOKENS", [[durable_objects.bindings]] with name = "LEDGERS", [[durable_objects.bindings]] with name = "DECISIONS"',
+      'CFG115 wrangler.toml lacks [[kv_namespaces]] with binding = "TOKENS", [[durable_objects.bindings]] with name = "LEDGERS", [[durable_objects.bindings]] with name = "DECISIONS"',
     )
   })
 })

@@ -54,8 +54,10 @@ export const BEHIND_US = {
   },
   IDP109: {
     expected: 'an ID-JAG for this resource, user and client, as the draft and RFC 8693 have it',
-    got: 'an answer that cannot be used; the audit event says what was wrong with it',
-    who: ['identity provider', 'administrator'],
+    got: 'the configured value that the ID-JAG does not name, or an answer that cannot be used in another way; the audit event says which',
+    who: ['administrator', 'identity provider'],
+    fields: ['resources.NAME.client.id', 'resources.NAME.authorization_server.issuer', 'resources.NAME.resource'],
+    related: ['RAS106', 'IDP103'],
   },
   IDP110: {
     expected: 'a connection',

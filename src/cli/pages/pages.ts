@@ -25,6 +25,7 @@ const PARTIES: Readonly<Record<Party, string>> = {
 export async function renderPage(code: RefusalCode): Promise<string> {
   const { says, fix } = pageOf(code)
   const { expected, got, who, fields = [], related = [] } = PAGES[code]
+  const tool = TOOLS[code.slice(0, 3)]
   return `${[
     `# ${code}`,
     `${capital(says)}.`,
@@ -33,11 +34,23 @@ export async function renderPage(code: RefusalCode): Promise<string> {
     `**Got:** ${got}.`,
     `**Who can change it:** ${who.map((party) => PARTIES[party]).join('; ')}.`,
     ...(fields.length === 0 ? [] : [`**In jagway.jsonc:** ${fields.map((field) => `\`${field}\``).join(', ')}.`]),
+    ...(tool === undefined
+      ? []
+      : [`**To look closer:** ${tool}; see [doctor.md](../doctor.md#ten-faults-that-happen).`]),
     ...(await renderAnswers(code)),
     ...(related.length === 0
       ? []
       : [`**Looks like it:** ${related.map((other) => `[${other}](${other}.md)`).join(', ')}.`]),
   ].join('\n\n')}\n`
+}
+
+/** What looks further than an answer may say, by family. */
+const TOOLS: Readonly<Record<string, string>> = {
+  TOK: '`npx jagway jwt --config FILE < TOKEN` says what is in a token and what is wrong with it',
+  POL: '`npx jagway explain` says which condition of which rule failed, and `npx jagway jwt` what is in the token',
+  IDP: '`npx jagway doctor` asks the servers and shows the line to change',
+  RAS: '`npx jagway doctor` asks the servers and shows the line to change',
+  UPS: '`npx jagway doctor` asks the servers and shows the line to change',
 }
 
 const CONTEXT = { requestId: 'req_01', errorPages: 'https://gw.example/errors/', inFull: true }

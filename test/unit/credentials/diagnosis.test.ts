@@ -194,13 +194,13 @@ describe('explained()', () => {
   })
 
   test.each([
-    ['aud', 'https://as.tasks.test (resources.tasks.authorization_server.issuer)', 'one for another audience'],
-    ['client_id', 'the client gw-at-tasks (resources.tasks.client.id)', 'one for another client'],
-    ['resource', 'https://api.tasks.test/v1 (resources.tasks.resource)', 'one for another resource'],
+    ['aud', 'the audience', 'https://as.tasks.test (resources.tasks.authorization_server.issuer)'],
+    ['client_id', 'the client', 'gw-at-tasks (resources.tasks.client.id)'],
+    ['resource', 'the resource', 'https://api.tasks.test/v1 (resources.tasks.resource)'],
   ] as const)('names the field that an ID-JAG does not fit by its %s, and asks nobody', async (claim, wanted, got) => {
     asked.length = 0
     const refusal = await explained({ code: 'IDP109', detail: 'd', claim }, await parties(), discovery(SILENT))
-    expect(refusal).toEqual({ code: 'IDP109', detail: 'd', expected: `an ID-JAG for ${wanted}`, got })
+    expect(refusal).toEqual({ code: 'IDP109', detail: 'd', expected: `${wanted} that the ID-JAG names`, got })
     expect(asked).toEqual([])
   })
 
@@ -221,7 +221,7 @@ test('slipIn() repeats another issuer only where it is ours but for a slip', () 
   })
   expect(slipIn({ kind: 'unusable', detail: 'd', otherIssuer: 'https://a.test/' }, 'https://a.test', field)).toEqual({
     detail: 'd',
-    expected: 'metadata of https://a.test (idps.corp.issuer)',
-    got: 'metadata of https://a.test/ (a slash at the end)',
+    expected: 'https://a.test/, as its metadata says',
+    got: 'https://a.test (idps.corp.issuer; a slash at the end)',
   })
 })
