@@ -157,7 +157,8 @@ export const AT_OUR_DOOR = {
     related: ['TOK101'],
   },
   TOK106: {
-    expected: 'a token that was issued within max_age, by a clock that agrees with ours within 60 s, which cannot be configured',
+    expected:
+      'a token that was issued within max_age, by a clock that agrees with ours within 60 s, which cannot be configured',
     got: 'how old it is; or how far ahead of our clock, and then a new token does not help, but setting the clocks',
     who: ['caller', 'identity provider', 'administrator'],
     fields: ['idps.NAME.id_token.max_age'],
