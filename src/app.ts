@@ -98,7 +98,12 @@ export function createApp(ports: AppPorts): App {
     }
     // Resources first: they are most of the traffic, and the configuration takes no prefix that is ours.
     const route = hosted ?? routes.byPath(request.url)
-    if (route === undefined) return app.fetch(request, { access: platform?.access })
+    if (route === undefined) {
+      // The host is the caller's word, and need not be one.
+      if (!URL.canParse(request.url))
+        return toProblem({ code: 'CLI100', got: 'a Host that is none' }, newContext(config), undefined)
+      return app.fetch(request, { access: platform?.access })
+    }
     return cors(request, () => answerResource(ports, request, route))
   }
   // Whatever is caught here is a fault outside of a decision; inside, it is caught where the event is written.

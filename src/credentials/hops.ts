@@ -156,11 +156,12 @@ export async function obtainIdJag(
   const wanted = useOf(idp.quirks.dpop, endpoint.value, 'IDP')
   if (!wanted.ok) return wanted
   const circuit = `IDP ${idp.issuer}`
-  if (tools.circuits.isOpen(circuit)) return err(open('IDP112'))
+  const asker = askerOf(job, user)
+  if (tools.circuits.isOpen(circuit, asker)) return err(open('IDP112'))
   const use = { idp: idp.name, resource: resource.name }
   const place = user === undefined ? ok(NOT_COUNTED) : await reserve({ ...use, user }, tools.config.quota, tools)
   if (!place.ok) return place
-  if (!tools.circuits.admits(circuit)) {
+  if (!tools.circuits.admits(circuit, asker)) {
     place.value.release()
     return err(open('IDP112'))
   }
@@ -181,10 +182,16 @@ export async function obtainIdJag(
     now: tools.clock.now(),
   }
   const idJag = await timed(tools.clock, ms, 'exchange', () => show(request))
-  tools.circuits.report(circuit, idJag)
+  tools.circuits.report(circuit, asker, idJag)
   if (idJag.ok) return ok({ idJag: idJag.value, key: idJag.value.bound ? key : undefined, quota: place.value.quota })
   place.value.release()
   return idJag
+}
+
+/** Whose content a call carries: the user's own ID token; anything else a client has chosen, and may choose anew each time. */
+export function askerOf({ idp, caller, actor, details }: Errand, user: string | undefined): string {
+  const isOfClient = user === undefined || actor !== undefined || details !== undefined
+  return JSON.stringify(isOfClient ? [caller] : [idp, user])
 }
 
 const NOT_COUNTED = { quota: undefined, release: (): void => undefined }

@@ -1,5 +1,5 @@
 // What keeps counterparties from being asked too much: refusals that are remembered, circuits for outages, the quota.
-import { Circuit, type CircuitBounds } from '../lib/circuit.ts'
+import { SharedCircuit, type SharedBounds } from '../lib/circuit.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import type { Background, Clock, Memory, QuotaKey, QuotaUse, Registry } from '../ports.ts'
 import { kindOf, type Refusal, type RefusalKind } from '../refusal.ts'
@@ -24,34 +24,43 @@ export function memoryOf({ code, holdSeconds }: Refusal): Memory | undefined {
   return REMEMBERED[kindOf(code)]
 }
 
-// Twenty users who meet the outage at the same moment are twenty calls; after ten failures in a row nobody else tries but one
-// caller every few seconds. Recovery is noticed within the longest pause.
-const CIRCUIT: CircuitBounds = { failuresToOpen: 10, firstPauseMs: 1_000, maxPauseMs: 4_000 }
+// Twenty users who meet the outage at the same moment are twenty calls; after ten failures in a row, of three users at least,
+// nobody else tries but one caller every few seconds. Recovery is noticed within twice the longest pause.
+const CIRCUIT: SharedBounds = {
+  failuresToOpen: 10,
+  askersToOpen: 3,
+  firstPauseMs: 500,
+  maxPauseMs: 2_000,
+  maxAskers: 1_000,
+}
 
-/** One circuit per counterparty, in the memory of this isolate. */
+/**
+ * One circuit per counterparty, in the memory of this isolate. `asker`: whose content the call carries, so that nobody's content
+ * alone makes a server look out of order.
+ */
 export interface Circuits {
-  /** Whether the counterparty is known to be out of order, and no trial is due. */
-  isOpen(counterparty: string): boolean
+  /** Whether the counterparty is known to be out of order, for everybody or for this asker, and no trial is due. */
+  isOpen(counterparty: string, asker: string): boolean
   /** Whether a call may be made now; whoever gets `true` makes it and reports. */
-  admits(counterparty: string): boolean
+  admits(counterparty: string, asker: string): boolean
   /** How a call that was admitted has ended. */
-  report(counterparty: string, result: Result<unknown, Refusal>): void
+  report(counterparty: string, asker: string, result: Result<unknown, Refusal>): void
 }
 
 export function createCircuits(clock: Clock): Circuits {
   // Counterparties come from the configuration only.
-  const circuits = new Map<string, Circuit>()
-  const circuitOf = (counterparty: string): Circuit => {
-    const circuit = circuits.get(counterparty) ?? new Circuit(CIRCUIT, () => clock.millis())
+  const circuits = new Map<string, SharedCircuit>()
+  const circuitOf = (counterparty: string): SharedCircuit => {
+    const circuit = circuits.get(counterparty) ?? new SharedCircuit(CIRCUIT, () => clock.millis())
     circuits.set(counterparty, circuit)
     return circuit
   }
   return {
-    isOpen: (counterparty) => circuitOf(counterparty).isOpen(),
-    admits: (counterparty) => circuitOf(counterparty).admits(),
-    report(counterparty, result) {
-      if (!result.ok && isOutage(result.error)) circuitOf(counterparty).failed()
-      else circuitOf(counterparty).succeeded()
+    isOpen: (counterparty, asker) => circuitOf(counterparty).isOpen(asker),
+    admits: (counterparty, asker) => circuitOf(counterparty).admits(asker),
+    report(counterparty, asker, result) {
+      if (!result.ok && isOutage(result.error)) circuitOf(counterparty).failed(asker)
+      else circuitOf(counterparty).succeeded(asker)
     },
   }
 }

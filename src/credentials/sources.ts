@@ -16,21 +16,22 @@ import type { Errand, JobSubject, KeptEntry, TokenJob, TokenWork } from '../port
 import { explained, type Parties } from './diagnosis.ts'
 import { decodeEntry, encodeEntry, lifetimeOf, type Entry } from './entry.ts'
 import {
+  askerOf,
   bindingOf,
   checkStanding,
+  type HeldIdJag,
   ID_JAG_MARGIN_SECONDS,
   KV_FLOOR_SECONDS,
   legEndpoint,
+  type Obtained,
   obtainIdJag,
   open,
   refused,
   resolve,
   timed,
-  useOf,
-  type HeldIdJag,
-  type Obtained,
   type Times,
   type Tools,
+  useOf,
 } from './hops.ts'
 import { decodeIntroduction, introductionIdentity } from './introduction-entry.ts'
 import { noteToken } from './issued.ts'
@@ -88,7 +89,8 @@ async function fetchToken(
   const use = useOf(task.resource.dpop, ras.value, 'RAS')
   if (!use.ok) return err({ ...use.error, name })
   const circuit = `RAS ${server.issuer}`
-  if (tools.circuits.isOpen(circuit)) return err({ ...open('RAS112'), name })
+  const asker = askerOf(task.job, task.job.owner.user)
+  if (tools.circuits.isOpen(circuit, asker)) return err({ ...open('RAS112'), name })
   const reusable = (await reusableIdJag(task, kept, tools)) ?? unredeemedIdJag(task, tools)
   const startedAt = tools.clock.epochMillis()
   const obtained = reusable === undefined ? await newIdJag(task, tools, ms) : ok({ ...reusable, quota: undefined })
@@ -108,9 +110,9 @@ async function fetchToken(
       binding: bindingOf(tokenKey, use.value, tools),
       redeemGrant: server.quirks.redeemGrant,
     })
-  const admitted = tools.circuits.admits(circuit)
+  const admitted = tools.circuits.admits(circuit, asker)
   const token = admitted ? await timed(tools.clock, ms, 'redeem', redeem) : err(open('RAS112'))
-  if (admitted) tools.circuits.report(circuit, token)
+  if (admitted) tools.circuits.report(circuit, asker, token)
   if (token.ok) {
     tools.unredeemed.delete(task.job.name)
     return ok({ token: token.value, tokenKey, idJag, key, quota })

@@ -74,6 +74,7 @@ export function toUpstreamHeaders(
 }
 
 const RESPONSE_HEADERS_DROPPED: ReadonlySet<string> = new Set([
+  'accept-ch',
   'access-control-allow-credentials',
   'access-control-allow-headers',
   'access-control-allow-local-network',
@@ -82,20 +83,30 @@ const RESPONSE_HEADERS_DROPPED: ReadonlySet<string> = new Set([
   'access-control-allow-private-network',
   'access-control-expose-headers',
   'access-control-max-age',
+  'activate-storage-access',
   'alt-svc',
   'cdn-cache-control',
   'clear-site-data',
   'cloudflare-cdn-cache-control',
   'connection',
   'content-location',
+  'critical-ch',
   'dpop-nonce',
+  'jagway-request-id',
   'keep-alive',
   'nel',
+  'origin-agent-cluster',
   'proxy-authenticate',
   'proxy-authentication-info',
   'proxy-status',
+  'public-key-pins',
   'refresh',
   'report-to',
+  'reporting-endpoints',
+  'sec-session-challenge',
+  'sec-session-registration',
+  'secure-session-challenge',
+  'secure-session-registration',
   'service-worker-allowed',
   'set-cookie',
   'set-cookie2',
@@ -106,8 +117,11 @@ const RESPONSE_HEADERS_DROPPED: ReadonlySet<string> = new Set([
   'surrogate-control',
   'timing-allow-origin',
   'trailer',
+  'use-as-dictionary',
   'www-authenticate',
+  'x-accel-expires',
   'x-accel-redirect',
+  'x-sendfile',
 ])
 
 // With a list of fields (`private="x"`) they are about these fields alone (RFC 9111 section 5.2.2).
@@ -122,12 +136,17 @@ export function cleanResponseHeaders(headers: Headers, proxy: Proxy, target: str
   for (const name of names) if (RESPONSE_HEADERS_DROPPED.has(name)) headers.delete(name)
   for (const cookie of cookies) headers.append('set-cookie', cookie)
   // What was fetched with one user's token is nobody else's (RFC 9111 section 3.5).
-  if (!SHARED_CACHING.test(headers.get('cache-control') ?? '')) headers.set('cache-control', 'no-store')
+  if (!SHARED_CACHING.test(unquoted(headers.get('cache-control') ?? ''))) headers.set('cache-control', 'no-store')
   const location = headers.get('location')
   if (location === null) return
   const rewritten = toPublicLocation(location, proxy, target)
   if (rewritten === undefined) headers.delete('location')
   else headers.set('location', rewritten)
+}
+
+/** Without the lists of fields, in which a directive is none. */
+function unquoted(cacheControl: string): string {
+  return cacheControl.includes('"') ? cacheControl.replaceAll(/"(?:[^"\\]|\\.)*"?/g, '""') : cacheControl
 }
 
 /**

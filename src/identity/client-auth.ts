@@ -1,6 +1,7 @@
 // How a calling client proves who it is at our token endpoint (RFC 6749 section 2.3). Each client has one method, the
 // registered one; a request carries one proof. Whatever fails, the answer is the same: an unknown client, a wrong secret and
-// the wrong method cannot be told apart, nor by time.
+// the wrong method cannot be told apart, nor by time. One thing tells: a client whose key set cannot be had hears of that (503),
+// because it could not know otherwise that its assertion is good. Ids of clients are no secrets.
 import { fromUtf8 } from '../lib/bytes.ts'
 import { equalSecrets } from '../lib/digest.ts'
 import { err, ok, type Result } from '../lib/result.ts'

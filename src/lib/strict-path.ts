@@ -13,14 +13,17 @@ const DANGEROUS = /[/\\.%;?#A-Za-z0-9_-]/
 // Controls, format characters (bidi among them), surrogates, private use, unassigned, and every space but the plain one.
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/u
 
+/** NTFS: `file::$DATA` is `file`, and so is a directory by the name of its index. */
+const STREAM = /:[:$]/
+
 /**
  * Checks a raw path (no query) and gives its decoded form for matching. A single `/` at the end is allowed; empty
- * segments elsewhere, `.` and `..` are not; nor are segments that end in a dot or a space or have `::` in them, which some
- * file systems read as shorter names.
+ * segments elsewhere, `.` and `..` are not; nor are segments that end in a dot or a space, or have `::` or `:$` in them (data
+ * streams), which some file systems read as shorter names.
  */
 export function parseStrictPath(raw: string): Result<string, 'ambiguous'> {
   if (raw === '/') return ok(raw)
-  if (!PLAIN.test(raw) || raw.includes('//') || /\.(?:\/|$)|::/.test(raw)) return err('ambiguous')
+  if (!PLAIN.test(raw) || raw.includes('//') || /\.(?:\/|$)/.test(raw) || STREAM.test(raw)) return err('ambiguous')
   if (!raw.includes('%')) return ok(raw)
   const decoded: string[] = []
   for (const segment of raw.split('/')) {
@@ -37,7 +40,8 @@ function decodeSegment(segment: string): string | undefined {
   const escaped = (segment.match(/(?:%[0-9A-Fa-f]{2})+/g) ?? []).map((run) => decodeRun(run))
   if (escaped.some((text) => text === undefined || DANGEROUS.test(text) || UNPRINTABLE.test(text))) return undefined
   const text = decodeRun(segment)
-  return text === undefined || text.endsWith(' ') || text.normalize('NFKC') !== text ? undefined : text
+  if (text === undefined || text.endsWith(' ') || STREAM.test(text)) return undefined
+  return text.normalize('NFKC') === text ? text : undefined
 }
 
 function decodeRun(run: string): string | undefined {

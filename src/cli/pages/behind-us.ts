@@ -68,7 +68,7 @@ export const BEHIND_US = {
   IDP111: { expected: 'an answer within 4 s', got: 'none in that time', who: ['identity provider'] },
   IDP112: {
     expected: 'an identity provider that is in order',
-    got: '5xx, 429 or temporarily_unavailable; after ten failures in a row only one request every few seconds tries again',
+    got: '5xx, 429 or temporarily_unavailable; after ten failures in a row of three users or more, only one request every few seconds tries again; whose calls alone fail is held back alone',
     who: ['identity provider'],
   },
   IDP113: {
@@ -147,7 +147,7 @@ export const BEHIND_US = {
   RAS111: { expected: 'an answer within 4 s', got: 'none in that time', who: ['authorization server'] },
   RAS112: {
     expected: 'an authorization server that is in order',
-    got: '5xx, 429 or temporarily_unavailable; after ten failures in a row only one request every few seconds tries again',
+    got: '5xx, 429 or temporarily_unavailable; after ten failures in a row of three users or more, only one request every few seconds tries again; whose calls alone fail is held back alone',
     who: ['authorization server'],
   },
   RAS113: {

@@ -1,7 +1,7 @@
 // What keeps counterparties from being asked too much: refusals that are remembered, each for its kind, and circuits.
 import { describe, expect, test } from 'vitest'
 import { askEdge, broker, edge } from '../support/outcomes.ts'
-import { createWorld, json, type Handler, type Json, type World } from '../support/world.ts'
+import { claimsOf, createWorld, json, type Handler, type Json, type World } from '../support/world.ts'
 import { cost, permitFor } from './acquire-world.ts'
 
 const ALL = [{ id: 'all', effect: 'allow' }]
@@ -225,5 +225,43 @@ describe('a circuit', () => {
     world.registry.faults.reserve = 'throw'
     const acquired = await world.credentials.acquire(await permitFor(world))
     expect(acquired).toMatchObject({ error: { code: 'IDP112', retryAfterSeconds: 4 } })
+  })
+})
+
+describe('one whose calls fail does not make a server look out of order', () => {
+  /** The identity provider fails for one of them, whatever it is asked. */
+  function failingFor(user: string): World {
+    const world = createWorld({ rules: ALL })
+    const honest = world.script.idp
+    world.script.idp = (seen) =>
+      claimsOf(seen.form.get('subject_token') ?? '')['sub'] === user
+        ? json({ error: 'server_error' }, { status: 500 })
+        : honest(seen)
+    return world
+  }
+  const askAs = async (world: World, sub: string): Promise<string> =>
+    edge(world, { token: await world.idToken({ sub }) })
+
+  test('others are served, however often that one has asked', async () => {
+    const world = failingFor('bob')
+    for (let count = 0; count < 20; count++) expect(await askAs(world, 'bob')).toMatch(/^50\d IDP112$/)
+    expect(cost(world)).toEqual([10, 0])
+    expect(await askAs(world, 'alice')).toBe('200')
+  })
+
+  test('and that one takes no trial away from them when several have failed', async () => {
+    const world = failingFor('bob')
+    const forBob = world.script.idp
+    world.script.idp = refuses(500, { error: 'server_error' })
+    for (const user of ['bob', 'cy', 'di']) for (let count = 0; count < 4; count++) await askAs(world, user)
+    expect(await askAs(world, 'alice')).toBe('503 IDP112')
+    world.script.idp = forBob
+    const told: string[] = []
+    for (let half = 0; half < 4; half++) {
+      world.clock.advance(0.5)
+      await askAs(world, 'bob')
+      told.push(await askAs(world, 'alice'))
+    }
+    expect(told).toContain('200')
   })
 })

@@ -194,6 +194,19 @@ describe('headers to the caller', () => {
     'cdn-cache-control',
     'cloudflare-cdn-cache-control',
     'surrogate-control',
+    'accept-ch',
+    'critical-ch',
+    'activate-storage-access',
+    'origin-agent-cluster',
+    'reporting-endpoints',
+    'sec-session-registration',
+    'secure-session-registration',
+    'secure-session-challenge',
+    'use-as-dictionary',
+    'public-key-pins',
+    'x-accel-expires',
+    'x-sendfile',
+    'jagway-request-id',
   ])('never include %s: it would speak for our origin, or for the connection behind us', (name) => {
     expect(cleaned({ [name]: 'SPOOF', etag: '"x"' })).toEqual({ etag: '"x"', 'cache-control': 'no-store' })
   })
@@ -219,6 +232,9 @@ describe('headers to the caller', () => {
     ['x-private', 'no-store'],
     ['public, private="x-foo"', 'no-store'],
     ['public, no-cache="set-cookie"', 'no-store'],
+    ['no-cache="a, private, b", public, s-maxage=600', 'no-store'],
+    ['no-cache="a\\", private, b', 'no-store'],
+    ['no-cache="a", private', 'no-cache="a", private'],
   ])('turn cache-control %j into %j: what one user fetched is nobody else’s', (before, after) => {
     expect(cleaned({ 'cache-control': before })['cache-control']).toBe(after)
   })

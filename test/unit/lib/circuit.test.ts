@@ -1,7 +1,7 @@
 // A circuit: an outage costs a handful of calls, and its end is noticed soon.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { Circuit } from '../../../src/lib/circuit.ts'
+import { Circuit, SharedCircuit } from '../../../src/lib/circuit.ts'
 
 const BOUNDS = { failuresToOpen: 3, firstPauseMs: 1000, maxPauseMs: 4000 }
 
@@ -107,4 +107,78 @@ test('whatever happens, it opens again within its longest pause, and an outage c
     pass(10)
   }
   expect(calls).toBeLessThanOrEqual(3 + 2 + 60_000 / 4000)
+})
+
+describe('a circuit that many share', () => {
+  function createShared() {
+    let now = 0
+    const circuit = new SharedCircuit({ ...BOUNDS, askersToOpen: 3, maxAskers: 5 }, () => now)
+    const fail = (asker: string, times = 1): void => {
+      for (let count = 0; count < times; count++) circuit.failed(asker)
+    }
+    const pass = (ms: number): void => {
+      now += ms
+    }
+    return { circuit, fail, pass }
+  }
+
+  test('holds back the one whose calls fail, and nobody else', () => {
+    const { circuit, fail, pass } = createShared()
+    fail('bob', 100)
+    expect([circuit.isOpen('bob'), circuit.admits('bob')]).toEqual([true, false])
+    expect([circuit.isOpen('ann'), circuit.admits('ann')]).toEqual([false, true])
+    pass(4000)
+    expect([circuit.admits('bob'), circuit.admits('bob')]).toEqual([true, false])
+  })
+
+  test('opens for everybody when several fail and nobody succeeds', () => {
+    const { circuit, fail } = createShared()
+    fail('bob', 3)
+    fail('cy')
+    expect(circuit.admits('ann')).toBe(true)
+    fail('di')
+    expect([circuit.isOpen('ann'), circuit.admits('ann')]).toEqual([true, false])
+  })
+
+  test('does not add up failures that a success of anybody lies between, but goes on holding back whom it held', () => {
+    const { circuit, fail } = createShared()
+    fail('bob', 3)
+    fail('cy')
+    circuit.succeeded('ann')
+    fail('di', 2)
+    expect(circuit.admits('ann')).toBe(true)
+    expect(circuit.admits('bob')).toBe(false)
+    circuit.succeeded('bob')
+    expect(circuit.admits('bob')).toBe(true)
+  })
+
+  test('lets those try first who have not failed yet', () => {
+    const { circuit, fail, pass } = createShared()
+    for (const asker of ['bob', 'cy', 'di']) fail(asker)
+    pass(1000)
+    expect(circuit.admits('bob')).toBe(false)
+    expect(circuit.admits('ann')).toBe(true)
+    circuit.succeeded('ann')
+    expect(circuit.admits('bob')).toBe(true)
+  })
+
+  test('is tried by those who have failed where nobody else comes, within twice the pause', () => {
+    const { circuit, fail, pass } = createShared()
+    for (const asker of ['bob', 'cy', 'di']) fail(asker)
+    pass(1999)
+    expect(circuit.admits('bob')).toBe(false)
+    pass(1)
+    expect([circuit.admits('bob'), circuit.admits('cy')]).toEqual([true, false])
+  })
+
+  test('remembers no more askers than it may', () => {
+    const { circuit, fail } = createShared()
+    fail('bob', 3)
+    for (let index = 0; index < 5; index++) {
+      fail(`user-${index}`)
+      circuit.succeeded(`other-${index}`)
+    }
+    // Whoever was forgotten is asked about anew.
+    expect(circuit.admits('bob')).toBe(true)
+  })
 })
