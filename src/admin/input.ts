@@ -4,7 +4,7 @@ import * as v from 'valibot'
 import type { Config } from '../config/config.ts'
 import { fromUtf8 } from '../lib/bytes.ts'
 import { parseDateTime } from '../lib/date-time.ts'
-import { readLimited } from '../lib/limited-body.ts'
+import { DRAIN_BYTES, readLimited } from '../lib/limited-body.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { parseJsonObject, type JsonObject } from '../lib/strict-json.ts'
 import type { RevocationSelector } from '../connection.ts'
@@ -29,7 +29,7 @@ export function saysJson({ headers }: Request): boolean {
 
 /** Reads a body of JSON. Refuses with ADM100 or LIM101. */
 export async function readBody(request: Request): Promise<Result<JsonObject, Refusal>> {
-  const body = await readLimited(request.body, MAX_BODY_BYTES)
+  const body = await readLimited(request.body, MAX_BODY_BYTES, DRAIN_BYTES)
   if (!body.ok) return body.error === 'too_large' ? err({ code: 'LIM101' }) : malformed('the body', 'broke off')
   const text = fromUtf8(body.value)
   const json = text.ok ? parseJsonObject(text.value) : text

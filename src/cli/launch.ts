@@ -8,6 +8,9 @@ import { getCACertificates } from 'node:tls'
 import type { Json, Miniflare, MiniflareOptions } from 'miniflare'
 import { parseConfig, placeUnmet, renderProblems, type AuditQueue, type Config, type Unmet } from '../config/config.ts'
 import { workerBundle } from './bundle.ts'
+import { startTlsFront, type KeyPair, type TlsFront } from './tls-front.ts'
+
+export type { KeyPair } from './tls-front.ts'
 
 export type ConfigSource = {
   readonly fileName: string
@@ -16,9 +19,6 @@ export type ConfigSource = {
 }
 
 export type LogEntry = { readonly level: string; readonly message: string }
-
-/** PEM texts. */
-export type KeyPair = { readonly key: string; readonly cert: string }
 
 export type LaunchOptions = {
   readonly config: ConfigSource
@@ -83,7 +83,11 @@ const SEALING_KEY_BYTES = 32
 export async function launchGateway(options: LaunchOptions): Promise<RunningGateway> {
   const host = options.host ?? '127.0.0.1'
   const ports = await claimPorts(host, options.port ?? 0, options.instances ?? 1)
-  const [firstPort = 0] = ports
+  // Behind a front of TLS the Workers listen on this machine alone.
+  const sockets =
+    options.https === undefined
+      ? ports.map((port) => ({ host, port }))
+      : (await claimPorts('127.0.0.1', 0, ports.length)).map((port) => ({ host: '127.0.0.1', port }))
   const scheme = options.https === undefined ? 'http' : 'https'
   const urls = ports.map((port) => `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`)
   const [url = ''] = urls
@@ -110,13 +114,11 @@ export async function launchGateway(options: LaunchOptions): Promise<RunningGate
         log.write({ level: entry.level, message: entry.message })
       },
       // Requests go straight to the Worker's own socket: Miniflare's entry Worker rewrites Accept-Encoding and takes
-      // paths and headers of its own. It is used for https alone, which a direct socket does not speak.
-      host: options.https === undefined ? '127.0.0.1' : host,
-      ...(options.https === undefined
-        ? { port: 0 }
-        : { port: firstPort, https: true, httpsKey: options.https.key, httpsCert: options.https.cert }),
+      // paths and headers of its own. Nobody is told where it listens.
+      host: '127.0.0.1',
+      port: 0,
       ...(options.persist === undefined ? {} : { resourcePersistencePath: resolve(options.persist) }),
-      workers: ports.map((port, index) => ({
+      workers: sockets.map((socket, index) => ({
         name: index === 0 ? FIRST : `${FIRST}-${index + 1}`,
         compatibilityDate: COMPATIBILITY_DATE,
         compatibilityFlags: ['global_fetch_strictly_public'],
@@ -140,17 +142,23 @@ export async function launchGateway(options: LaunchOptions): Promise<RunningGate
             { className, useSQLite: true, ...(index === 0 ? {} : { scriptName: FIRST }) },
           ]),
         ),
-        unsafeDirectSockets: [{ host, port: options.https === undefined ? port : 0 }],
+        unsafeDirectSockets: [socket],
       })),
     })
   }
 
   let current: Pick<LaunchOptions, 'config' | 'secrets'> = options
   const runtime = new Runtime(await runtimeOptions(current))
+  const fronts: TlsFront[] = []
   try {
     await runtime.ready
+    for (const [index, { port: behind }] of sockets.entries()) {
+      if (options.https === undefined) break
+      fronts.push(await startTlsFront(options.https, { host, port: ports[index] ?? 0, behind }))
+    }
     log.release()
   } catch (error) {
+    await Promise.all(fronts.map((front) => front.close()))
     await runtime.dispose().catch(() => undefined)
     throw launchError(error)
   }
@@ -175,7 +183,10 @@ export async function launchGateway(options: LaunchOptions): Promise<RunningGate
       }
       current = next
     },
-    close: () => runtime.dispose(),
+    close: async () => {
+      await Promise.all(fronts.map((front) => front.close()))
+      await runtime.dispose()
+    },
   }
 }
 

@@ -51,18 +51,18 @@ export function slipIn(
   return { detail, ...slipOf(issuer, otherIssuer, field) }
 }
 
-/** The identity provider has something else on record than the configuration has. */
-function otherwise(
-  claim: NonNullable<LegRefusal['claim']>,
-  { issuer, clientId, resource = '', fields }: Sent,
-): Finding {
+/**
+ * The identity provider has something else on record than the configuration has. Addresses are not repeated here: an identity
+ * provider that answers wrongly could have them told to whom it likes.
+ */
+function otherwise(claim: NonNullable<LegRefusal['claim']>, { clientId, fields }: Sent): Finding {
   switch (claim) {
     case 'aud':
-      return { expected: 'the audience that the ID-JAG names', got: `${issuer} (${fields.server})` }
+      return { expected: 'the audience that the ID-JAG names', got: `the one configured (${fields.server})` }
     case 'client_id':
       return { expected: 'the client that the ID-JAG names', got: `${clientId} (${fields.client}.id)` }
     case 'resource':
-      return { expected: 'the resource that the ID-JAG names', got: `${resource} (${fields.resource})` }
+      return { expected: 'the resource that the ID-JAG names', got: `the one configured (${fields.resource})` }
   }
 }
 

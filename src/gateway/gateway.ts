@@ -94,11 +94,10 @@ async function handle(
   const { resource, proxy } = route
   const body = await keepBody(request, proxy.replayMaxBytes, mayBeSentAgain(acquired.value))
   if (!body.ok) return body
-  const { release } = ports.recorder
-  const released = await release?.(facts)
-  if (released?.ok === false) return released
-  if (body.value instanceof Uint8Array || released !== undefined) {
-    // A caller may take its time with a body, and a sink with an event: what was decided before is decided again.
+  const released = await release(ports, question, acquired.value, facts)
+  if (!released.ok) return released
+  if (body.value instanceof Uint8Array) {
+    // A caller may take its time with a body: what was decided before is decided again.
     const still = await confirm(ports, question, acquired.value)
     if (!still.ok) return still
   }
@@ -140,6 +139,21 @@ async function landed(
   const acquired = await flight
   if (!acquired.ok || acquired.value.origin === 'memory' || acquired.value.origin === 'kv') return acquired
   return confirm(ports, question, acquired.value)
+}
+
+/**
+ * Where audit is required: no token leaves before its event is accepted. A sink may take its time, so what was decided before
+ * is decided again.
+ */
+async function release(
+  ports: GatewayPorts,
+  question: Question,
+  acquired: Acquired,
+  facts: Facts,
+): Promise<Result<unknown, Refusal>> {
+  if (ports.recorder.release === undefined) return ok(undefined)
+  const released = await ports.recorder.release(facts)
+  return released.ok ? confirm(ports, question, acquired) : released
 }
 
 /** Whether what was acquired may be used now, after a wait. */
@@ -211,6 +225,8 @@ async function send(
   note(facts, renewed.value)
   // A body that has been streamed away cannot be sent twice.
   if (outbound.body instanceof ReadableStream) return err({ code: 'UPS102', name, retryAfterSeconds: 1 })
+  const released = await release(ports, question, renewed.value, facts)
+  if (!released.ok) return released
   const second = await attempt(ports, outbound, renewed.value.credential, allowance)
   if (!second.ok || second.value.status !== 401) return second
   if (judge(second.value, permit, renewed.value.credential) === 'login_wanted')

@@ -1,7 +1,7 @@
 // The request body of a token endpoint (RFC 6749 section 3.2 and appendix B), read strictly. The platform's own form
 // parser turns `%zz` into `zz`, takes NUL and repeated parameters, and throws on odd media types.
 import { fromUtf8 } from '../lib/bytes.ts'
-import { readLimited } from '../lib/limited-body.ts'
+import { DRAIN_BYTES, readLimited } from '../lib/limited-body.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import type { Refusal } from '../refusal.ts'
 
@@ -43,7 +43,7 @@ export async function readForm(request: Request): Promise<Result<Form, Refusal>>
   }
   if (!isFormMediaType(request.headers.get('content-type'))) return err({ code: 'LIM102' })
   if (request.headers.has('content-encoding')) return err({ code: 'LIM102', detail: 'content-encoding' })
-  const body = await readLimited(request.body, MAX_BODY_BYTES)
+  const body = await readLimited(request.body, MAX_BODY_BYTES, DRAIN_BYTES)
   if (!body.ok) return err({ code: body.error === 'too_large' ? 'LIM101' : 'CLI100', detail: `body ${body.error}` })
   const text = fromUtf8(body.value)
   if (!text.ok) return err({ code: 'CLI100', got: 'body is not UTF-8' })

@@ -38,7 +38,9 @@ test.each(['[', 'a b', 'x:99999'])(
   async (host) => {
     const token = await stage.world.corp.idToken()
     for (const more of ['', '\r\nDPoP: e30.e30.e30', '\r\nOrigin: https://x.test']) {
-      const line = await statusOf(`GET /r/tasks/v1/todos HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer ${token}${more}`)
+      const line = await statusOf(
+        `GET /r/tasks/v1/todos HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer ${token}${more}`,
+      )
       expect(line).not.toContain(' 500 ')
     }
   },

@@ -53,9 +53,13 @@ describe('the form', () => {
     await expectTokenError(await post({ body: 'a=b', path: '/token?grant_type=x' }), 'CLI100', 400, 'invalid_request')
   })
 
-  test('more than 64 KiB', async () => {
-    const answer = await post({ body: `subject_token=${'x'.repeat(70_000)}` })
-    await expectTokenError(answer, 'LIM101', 413, 'invalid_request')
+  test.each([70_000, 1_000_000, 12_000_000])('a body of %i bytes, to whoever goes on sending too', async (size) => {
+    // The answer gets lost where the connection is closed on bytes that nobody has read; not every time.
+    for (let count = 0; count < (size > 1e6 ? 8 : 1); count++) {
+      const answer = await post({ body: `subject_token=${'x'.repeat(size)}` })
+      await expectTokenError(answer, 'LIM101', 413, 'invalid_request')
+    }
+    expectNothingSent(stage)
   })
 
   test.each([

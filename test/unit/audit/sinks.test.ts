@@ -73,6 +73,37 @@ describe('where a record is required', () => {
     expect(written.at(-1)).toMatchObject({ code: 'INT103', outcome: 'error', http: { method: 'GET', status: 503 } })
   })
 
+  test('a renewed token leaves after an event of its own, and not without one', async () => {
+    const { sink, accepted } = witness(true)
+    let isWell = true
+    const world = createWorld({
+      sinks: [{ ...sink, accept: async (event) => isWell && ((await sink.accept?.(event)) ?? false) }],
+      recordRequired: true,
+    })
+    expect((await forwarded(world)).status).toBe(200)
+    world.clock.advance(61)
+    const shown: (string | null)[] = []
+    world.script.upstream = ({ headers }) => {
+      shown.push(headers.get('authorization'))
+      return new Response(null, { status: shown.length % 2 === 1 ? 401 : 200 })
+    }
+    expect((await forwarded(world)).status).toBe(200)
+    expect(accepted.map((event) => event.token?.id_jag_jti)).toHaveLength(3)
+    expect(new Set(shown).size).toBe(2)
+
+    world.clock.advance(61)
+    world.script.upstream = ({ headers }) => {
+      shown.push(headers.get('authorization'))
+      isWell = false
+      return new Response(null, { status: 401 })
+    }
+    const refused = await forwarded(world)
+    expect(await refused.json()).toMatchObject({ code: 'INT103' })
+    // The API has seen the old one once more, and the new one never.
+    expect(shown).toHaveLength(3)
+    expect(shown[2]).toBe(shown[1])
+  })
+
   test('no token is handed out while no event is accepted', async () => {
     const { sink } = witness(false)
     const world = createWorld({ sinks: [sink], recordRequired: true })

@@ -194,9 +194,9 @@ describe('explained()', () => {
   })
 
   test.each([
-    ['aud', 'the audience', 'https://as.tasks.test (resources.tasks.authorization_server.issuer)'],
+    ['aud', 'the audience', 'the one configured (resources.tasks.authorization_server.issuer)'],
     ['client_id', 'the client', 'gw-at-tasks (resources.tasks.client.id)'],
-    ['resource', 'the resource', 'https://api.tasks.test/v1 (resources.tasks.resource)'],
+    ['resource', 'the resource', 'the one configured (resources.tasks.resource)'],
   ] as const)('names the field that an ID-JAG does not fit by its %s, and asks nobody', async (claim, wanted, got) => {
     asked.length = 0
     const refusal = await explained({ code: 'IDP109', detail: 'd', claim }, await parties(), discovery(SILENT))
