@@ -116,7 +116,7 @@ export const auditEventSchema = v.strictObject({
         chain: optional(
           described(
             v.array(actingParty),
-            'What the ID-JAG behind the credential says (act), outermost first, at most four.',
+            'What the ID-JAG behind the credential says (act), else what the token of the user says; outermost first, at most four.',
           ),
         ),
       }),

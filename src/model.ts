@@ -15,6 +15,8 @@ export interface Principal {
   readonly issuer: Issuer
   readonly subject: string
   readonly tenant: string | undefined
+  /** Undefined: it is the user who asks. Policy takes whoever acts for the user for the user; no cache does. */
+  readonly act: Delegation | undefined
   /** Undefined: unknown. Then no group lets anybody in, and what keeps a group out keeps this user out. */
   readonly groups: readonly string[] | undefined
   /** Those claims of the assertion that rules ask for, `acr` and `amr` among them; no others are kept. */
@@ -119,6 +121,14 @@ export interface Actor {
   readonly type: string
   /** SHA-256 of both, whole: nothing inside that nobody has verified may choose what is cached for whom. */
   readonly digest: string
+}
+
+/** Who acts for the user by the word of the token that says who the user is (`act`, RFC 8693 section 4.1). */
+export interface Delegation {
+  /** The whole claim, canonical. */
+  readonly json: string
+  /** Outermost first. */
+  readonly chain: readonly ActingParty[]
 }
 
 /** One party of an `act` claim (RFC 8693 section 4.1), for the record alone. */

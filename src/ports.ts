@@ -95,6 +95,8 @@ export interface TokenJob extends Errand {
   readonly rejectedEntry: string | undefined
   /** Entries obtained up to this time (milliseconds since the epoch) are not good enough: they have been revoked. */
   readonly tokensUntil: number
+  /** Who acts for the user by the subject token, as `Delegation.json`. */
+  readonly act: string | undefined
   /** Whose it is, for the registry. */
   readonly owner: { readonly issuer: Issuer; readonly user: string; readonly tenant: string | undefined }
 }

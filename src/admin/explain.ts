@@ -2,7 +2,7 @@
 // For administrators at the endpoint and for `jagway explain`, which shows the same without a gateway.
 import type { Config, Asked, Situation } from '../config/config.ts'
 import { describeKey, rasClientFor } from '../credentials/credentials.ts'
-import { toClaimReading } from '../identity/identity.ts'
+import { readDelegation, toClaimReading } from '../identity/identity.ts'
 import { numericDate } from '../lib/numeric-date.ts'
 import type { Action, ClaimReading, Principal } from '../model.ts'
 import type { Idp, IdpClient, Resource, ScopeToken } from '../parties.ts'
@@ -110,15 +110,19 @@ export function toPrincipal(as: Situation, config: Pick<Config, 'idps' | 'policy
     ...(acr === undefined ? {} : { acr }),
     ...(amr === undefined ? {} : { amr }),
   }
+  const claimOf = (name: string): unknown => (Object.hasOwn(written, name) ? written[name] : undefined)
   const claims = new Map<string, ClaimReading>()
   for (const name of config.policyClaims) {
-    if (Object.hasOwn(written, name)) claims.set(name, toClaimReading(written[name]))
+    const claimed = claimOf(name)
+    if (claimed !== undefined) claims.set(name, toClaimReading(claimed))
   }
+  const act = readDelegation(claimOf('act'))
   return {
     idp: idp.name,
     issuer: idp.issuer,
     subject: as.user,
     tenant: as.tenant,
+    act: act.ok ? act.value : undefined,
     groups: as.groups,
     claims,
     authTime: authAgeSeconds === undefined ? undefined : numericDate(nowMs / 1000 - authAgeSeconds),

@@ -217,8 +217,9 @@ function subjectOf({ opaque: kind, introduction }: Facts): Partial<AuditEvent> {
   return { subject: introduction === undefined ? { kind } : { kind, found: introduction.origin } }
 }
 
-function actorOf({ actorType, credential }: Facts): Partial<AuditEvent> {
-  const chain = credential?.actors ?? []
+function actorOf({ actorType, credential, assertion }: Facts): Partial<AuditEvent> {
+  const own = assertion?.principal.act?.chain ?? []
+  const chain = credential === undefined || credential.actors.length === 0 ? own : credential.actors
   if (actorType === undefined && chain.length === 0) return {}
   return {
     actor: { ...(actorType === undefined ? {} : { token_type: actorType }), ...(chain.length > 0 && { chain }) },

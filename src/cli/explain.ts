@@ -194,7 +194,10 @@ function situationOfToken(args: Args, { principal, idpClient }: OfflineReading):
   const client = args.client ?? idpClient.edgeClient
   if (client === undefined)
     throw new ExitError(EXIT.usage, `${idpClient.ref} has no edge_client: say through which client with --client NAME`)
-  const { idp, subject, tenant, groups = [], claims, authTime } = principal
+  const { idp, subject, tenant, act, groups = [], claims, authTime } = principal
+  const written: Record<string, unknown> = {}
+  for (const [name, reading] of claims) written[name] = reading === 'unreadable' ? {} : reading
+  if (act !== undefined) written['act'] = JSON.parse(act.json)
   return {
     user: subject,
     idp,
@@ -202,7 +205,7 @@ function situationOfToken(args: Args, { principal, idpClient }: OfflineReading):
     idp_client: idpClient.name,
     groups: [...groups],
     ...(tenant === undefined ? {} : { tenant }),
-    claims: Object.fromEntries([...claims].map(([name, reading]) => [name, reading === 'unreadable' ? {} : reading])),
+    claims: written,
     ...(authTime === undefined ? {} : { auth_age: Math.floor(Date.now() / 1000 - authTime) }),
   }
 }

@@ -142,6 +142,7 @@ class TokenCache implements Credentials {
       place: placeOf(permit),
       signedInAt: assertion.principal.issuedAt,
       tokensUntil: permit.tokensUntil,
+      act: assertion.principal.act?.json,
       owner: {
         issuer: assertion.principal.issuer,
         user: assertion.principal.subject,

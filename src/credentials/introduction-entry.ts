@@ -21,6 +21,8 @@ export interface IntroductionEntry extends Pick<Introduction, 'id' | 'since' | '
   /** Of `introductionIdentity`; compared after unsealing. */
   readonly identity: string
   readonly user: IntroducedUser
+  /** Who acts for the user by the ID-JAG, as `Delegation.json`. */
+  readonly act: string | undefined
   readonly idJag: IdJag & { readonly expiresAt: NumericDate }
   readonly key: KeyPair | undefined
 }
@@ -37,7 +39,7 @@ export interface SubjectMemory {
 }
 
 /** Raised when the meaning of an introduction changes. */
-const EPOCH = '1'
+const EPOCH = '2'
 
 /** Injective: everything but the subject token that changes the ID-JAG. */
 export function introductionIdentity(
@@ -77,6 +79,8 @@ const entry = v.strictObject({
   id: v.string(),
   identity: v.string(),
   user,
+  // Of an earlier version, whose entries are misses; what else is remembered of their subject tokens must not be lost.
+  act: v.optional(v.string()),
   since: date,
   obtainedAt: v.pipe(v.number(), v.finite()),
   until: date,
@@ -130,7 +134,7 @@ function plain({ idJag, key: pair, ...rest }: IntroductionEntry) {
 
 function filled({ idJag, user: whose, key: pair, ...rest }: v.InferOutput<typeof entry>): IntroductionEntry {
   const filledIdJag = { ...idJag, jti: idJag.jti, details: idJag.details }
-  return { ...rest, user: filledUser(whose), idJag: filledIdJag, key: pair }
+  return { ...rest, act: rest.act, user: filledUser(whose), idJag: filledIdJag, key: pair }
 }
 
 function filledUser({ issuer, subject, tenant }: v.InferOutput<typeof user>): IntroducedUser {

@@ -89,7 +89,7 @@ async function introduce(
   if (!obtained.ok) return obtained
   const found = await readUser(job, obtained.value.idJag, parties, tools)
   if (!found.ok) return found
-  const { user, signedIn, until } = found.value
+  const { user, act, signedIn, until } = found.value
   if (memory.user !== undefined && !isSame(memory.user, user))
     return err({ code: 'IDP109', detail: 'the subject token stands for another user now' })
   const counted = whose === undefined ? await countFor(user, parties, tools) : ok(obtained.value.quota)
@@ -100,6 +100,7 @@ async function introduce(
     id: crypto.randomUUID(),
     identity: job.identity,
     user,
+    act,
     since,
     obtainedAt,
     until: soonest(until, plusSeconds(clock.now(), tools.config.cache.maxTtlSeconds)),
@@ -117,7 +118,7 @@ async function introduce(
   return ok(counted.value === undefined ? landed : { ...landed, quota: counted.value })
 }
 
-interface Found {
+interface Found extends Pick<IntroductionEntry, 'act'> {
   readonly user: IntroducedUser
   readonly signedIn: NumericDate
   readonly until: NumericDate
@@ -132,10 +133,10 @@ async function readUser(
   const target = { rasIssuer: resource.authorizationServer.issuer, rasClientId: rasClient.id }
   const principal = await identity.readIdJag(idJag.token, idp.name, target)
   if (!principal.ok) return principal
-  const { issuer, subject, tenant, issuedAt, authTime = issuedAt, expiresAt } = principal.value
+  const { issuer, subject, tenant, act, issuedAt, authTime = issuedAt, expiresAt } = principal.value
   // Nothing in a refresh token says when it was issued. It may be as old as the login, and a cut-off must not miss it.
   const signedIn = kind === 'refresh_token' ? soonest(issuedAt, authTime) : issuedAt
-  return ok({ user: { issuer, subject, tenant }, signedIn, until: expiresAt })
+  return ok({ user: { issuer, subject, tenant }, act: act?.json, signedIn, until: expiresAt })
 }
 
 function isSame(one: IntroducedUser, other: IntroducedUser): boolean {

@@ -187,6 +187,7 @@ async function introducedIdJag(
     const { issuer, subject, tenant } = entry.user
     if (issuer !== job.owner.issuer || subject !== job.owner.user || tenant !== job.owner.tenant)
       return err({ code: 'IDP109', detail: 'the subject token stands for another user now' })
+    if (entry.act !== job.act) return err({ code: 'IDP109', detail: 'somebody else acts for the user now' })
     const { idJag, key } = entry
     if (await claim(idJag, task, tools)) return ok({ idJag, key, quota: landing.quota })
     insteadOf = entry.id

@@ -7,7 +7,7 @@ import type { DpopUse, IdpQuirks, OpaqueKind, RasQuirks } from '../quirks.ts'
 import type { NameParts, SubjectParts } from './key-ring.ts'
 
 /** Raised when the meaning of an entry changes; entries of other epochs are misses. */
-const EPOCH = '3'
+const EPOCH = '4'
 
 /** Our registration at the RAS for a caller. */
 export function rasClientFor(resource: Resource, caller: string): RasClient {
@@ -53,11 +53,11 @@ export function subjectParts(
 /** Injective: two permits give the same texts only if a token of the one is a token of the other. */
 export function nameParts(permit: Permit): NameParts {
   const { assertion, resource, scopes, details, actor, assurance } = permit
-  const { issuer, tenant, subject } = assertion.principal
+  const { issuer, tenant, subject, act } = assertion.principal
   const user = encodeFields([issuer, tenant, subject])
   const client = encodeFields([assertion.caller.name])
   const target = encodeFields([resource.name])
-  const more = [details?.json, actor?.digest, assurance]
+  const more = [details?.json, actor?.digest, assurance, act?.json]
   const identity = encodeFields([EPOCH, user, client, placeOf(permit), scopes, ...more])
   return { user, client, resource: target, identity }
 }
@@ -80,6 +80,7 @@ export function describeKey(parts: {
     issuer: principal.issuer,
     tenant: principal.tenant,
     subject: principal.subject,
+    act: principal.act?.json,
     client,
     idp_client: idpClient && `${idpClient.ref} (${idpClient.id})`,
     ras_client: id,

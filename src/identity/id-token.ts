@@ -17,6 +17,7 @@ import {
   toClaimReading,
 } from './claims.ts'
 import { JWT_TYPE } from '../oauth/vocabulary.ts'
+import { readDelegation } from './delegation.ts'
 import { parseSignedJwt, type SignedJwt } from './compact-jwt.ts'
 import type { KeyProblem, KeyProvider } from './jwks.ts'
 import { isSignedBy } from './signature.ts'
@@ -222,6 +223,8 @@ export function readPrincipal(
   if (!tenant.ok) return tenant
   const groups = readGroups(claims, idp)
   if (groups === undefined) return refuse('TOK101', 'the groups claim is not a list of strings, or not in the token')
+  const act = readDelegation(claims['act'])
+  if (!act.ok) return refuse('TOK101', `act ${act.error}`)
   const authTime = timeOf(claims['auth_time'])
   if (authTime === undefined && claims['auth_time'] !== undefined)
     return refuse('TOK101', 'auth_time is not a NumericDate')
@@ -230,6 +233,7 @@ export function readPrincipal(
     issuer: idp.issuer,
     subject,
     tenant: tenant.value,
+    act: act.value,
     groups,
     claims: readPolicyClaims(claims, policyClaims),
     authTime: authTime === undefined ? undefined : numericDate(authTime),

@@ -23,6 +23,7 @@ export { parseKeySet, type KeySet } from './key-set.ts'
 export type { IdJagTarget, PresentedProof }
 
 export { toClaimReading } from './claims.ts'
+export { readDelegation } from './delegation.ts'
 export { readOffline, type OfflineReading } from './offline.ts'
 
 export interface Identity {
@@ -245,7 +246,8 @@ function callByIdToken(
   { principal, caller }: VerifiedAssertion,
   { clients, view, revoke }: NonNullable<AdminAccess['idToken']>,
 ): AdminCaller {
-  const isMeant = clients?.has(caller.name) ?? true
+  // What an administrator may do is not handed on: the record would name them alone.
+  const isMeant = principal.act === undefined && (clients?.has(caller.name) ?? true)
   return attest({
     via: 'id_token',
     issuer: principal.issuer,

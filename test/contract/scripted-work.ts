@@ -90,6 +90,7 @@ export function createJob(options: JobOptions = {}): TokenJob {
     rejectedEntry: undefined,
     place: 'place',
     signedInAt: numericDate(0),
+    act: undefined,
     tokensUntil: 0,
     owner: { issuer: issuer('https://acme.example'), user: 'alice', tenant: undefined },
     ...job,

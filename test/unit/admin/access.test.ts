@@ -40,6 +40,10 @@ describe('by ID token', () => {
     expect(await codeOf(await world.ask('GET', '/admin/api/nothing', token))).toBe('403 ADM102')
   })
 
+  test('somebody who acts for an administrator may do nothing', async () => {
+    expect(await reach(await world.idToken('sue', ['ops'], { act: { sub: 'bot' } }))).toEqual([403, 403])
+  })
+
   test.each<[string, (world: World) => Promise<string>, string]>([
     ['of another audience', (w) => w.idToken('sue', [], { aud: 'somebody-else' }), 'TOK104'],
     [

@@ -252,6 +252,7 @@ describe('the work of a flight in another deployment', async () => {
     place: PLACE,
     signedInAt: plusSeconds(createWorld().clock.now(), -5),
     tokensUntil: 0,
+    act: undefined,
     owner: { issuer: NAMES.idp as Issuer, user: 'alice', tenant: undefined },
   }
 

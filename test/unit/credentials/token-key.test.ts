@@ -8,6 +8,7 @@ interface Tuple {
   readonly issuer: string
   readonly tenant: string | undefined
   readonly subject: string
+  readonly act: string | undefined
   readonly caller: string
   readonly idpClient: string
   readonly idpClientId: string
@@ -22,6 +23,7 @@ const FIRST: Tuple = {
   issuer: 'https://login.corp.test',
   tenant: undefined,
   subject: 'alice',
+  act: undefined,
   caller: 'app',
   idpClient: 'web',
   idpClientId: 'web-id',
@@ -35,9 +37,10 @@ const FIRST: Tuple = {
 const ALL_SCOPES = ['a', 'b', 'a:b', '1:a', ':', '[2]']
 
 async function partsOf(tuple: Tuple): Promise<ReturnType<typeof nameParts>> {
-  const { issuer, tenant, subject, caller, idpClient, idpClientId, resourceName, resource, rasIssuer, rasClientId } =
-    tuple
-  const assertion = await assertionOf({ issuer, tenant, subject, caller, idpClient, idpClientId })
+  const { issuer, tenant, subject, act, caller, idpClient, idpClientId } = tuple
+  const { resourceName, resource, rasIssuer, rasClientId } = tuple
+  const claims = act === undefined ? {} : { act: { sub: act } }
+  const assertion = await assertionOf({ issuer, tenant, subject, claims, caller, idpClient, idpClientId })
   const target = resourceOf({ name: resourceName, resource, rasIssuer, rasClientId, scopes: scopesOf(...ALL_SCOPES) })
   return nameParts(permitOf(assertion, target, scopesOf(...tuple.scopes)))
 }
@@ -51,6 +54,7 @@ const tuple: fc.Arbitrary<Tuple> = fc.record({
   issuer: text,
   tenant: optional,
   subject: text,
+  act: optional,
   caller: text,
   idpClient: text,
   idpClientId: text,
@@ -83,6 +87,7 @@ describe('the identity of a token', () => {
     ['issuer', { issuer: 'https://login.corp.test/' }],
     ['tenant', { tenant: 'acme' }],
     ['subject', { subject: 'Alice' }],
+    ['actor', { act: 'bot' }],
     ['calling client', { caller: 'agent' }],
     ['IdP client', { idpClient: 'agent' }],
     ['IdP client id', { idpClientId: 'agent-id' }],

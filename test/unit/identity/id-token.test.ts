@@ -259,6 +259,12 @@ describe('verify() judges claims after the signature', () => {
   })
 })
 
+/** An `act` claim, outermost first. */
+function actorsOf(sub: string, ...others: readonly string[]): Claims {
+  const [next, ...rest] = others
+  return next === undefined ? { sub } : { sub, act: actorsOf(next, ...rest) }
+}
+
 describe('the principal', () => {
   const named = { claims: { groups: 'groups', tenant: 'tid' } }
   const served = { ...named, tenants: new Set(['acme', 'initech']) }
@@ -284,6 +290,24 @@ describe('the principal', () => {
       { claims: { groups: 'constructor', tenant: 'toString' } },
       { groups: [], tenant: undefined },
     ],
+    ['acts alone where the token says so', {}, {}, { act: undefined }],
+    [
+      'has everybody who acts for the user, the one who presents the token first, and the claim whole',
+      { act: { sub: 'bot', act: { sub: 'planner', iss: 'https://b.test' }, a: 1 } },
+      {},
+      {
+        act: {
+          chain: [{ sub: 'bot' }, { sub: 'planner', iss: 'https://b.test' }],
+          json: '{"a":1,"act":{"iss":"https://b.test","sub":"planner"},"sub":"bot"}',
+        },
+      },
+    ],
+    [
+      'has up to four actors',
+      { act: actorsOf('a', 'b', 'c', 'd') },
+      {},
+      { act: { chain: ['a', 'b', 'c', 'd'].map((sub) => ({ sub })) } },
+    ],
     ['has the exact expiry, without the skew', { exp: START - 30 }, {}, { expiresAt: START - 30 }],
   ])('%s', async (_, changes, provider, expected) => {
     const iat = START - 400
@@ -304,6 +328,17 @@ describe('the principal', () => {
     ],
     ['groups that are too many for the token', { hasgroups: true }, named, 'TOK101'],
     ['groups that are an object', { groups: { staff: true } }, named, 'TOK101'],
+    ['an actor that is a text', { act: 'bot' }, {}, 'TOK101'],
+    ['an actor that is null', { act: null }, {}, 'TOK101'],
+    ['a list of actors', { act: [{ sub: 'bot' }] }, {}, 'TOK101'],
+    ['an actor without a subject', { act: { iss: ISSUER } }, {}, 'TOK101'],
+    ['an actor whose subject is a number', { act: { sub: 7 } }, {}, 'TOK101'],
+    ['an actor whose subject cannot be seen', { act: { sub: 'bot\u200b' } }, {}, 'TOK101'],
+    ['an actor whose issuer is empty', { act: { sub: 'bot', iss: '' } }, {}, 'TOK101'],
+    ['an actor behind an actor that is none', { act: { sub: 'bot', act: 'other' } }, {}, 'TOK101'],
+    ['five actors', { act: actorsOf('a', 'b', 'c', 'd', 'e') }, {}, 'TOK101'],
+    ['an actor with a number that cannot be read exactly', { act: { sub: 'bot', n: 2 ** 60 } }, {}, 'TOK101'],
+    ['an actor of many words', { act: { sub: 'bot', note: 'x'.repeat(4096) } }, {}, 'TOK101'],
   ])('does not exist for %s', async (_, changes, provider, code) => {
     expect(await principalOf(changes, provider)).toBe(code)
   })

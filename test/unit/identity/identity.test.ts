@@ -41,6 +41,7 @@ describe('verifyAtEdge()', () => {
       issuer: ISSUER,
       subject: 'alice',
       tenant: undefined,
+      act: undefined,
       groups: [],
       claims: new Map(),
       authTime: world.clock.seconds - 10,

@@ -539,6 +539,18 @@ describe('the ID-JAG', () => {
     }
     expect(world.seen('ras')).toHaveLength(1)
   })
+
+  test('of the same user through somebody else than before is refused: nothing of it is kept for either', async () => {
+    const world = subjectWorld()
+    const claims: Record<string, unknown> = {}
+    const token = world.sessions.refreshToken({ claims })
+    expect((await askWith(world, { token })).status).toBe(200)
+    claims['act'] = { sub: 'bot' }
+    await cutOff(world, { resource: 'tasks' })
+    world.clock.advance(1)
+    expect((await askWith(world, { token })).code).toBe('IDP109')
+    expect(world.seen('ras')).toHaveLength(1)
+  })
 })
 
 describe('policy', () => {
