@@ -1,4 +1,4 @@
-// Who administrates, and what that entitles them to. Types only.
+// Who administrates, and what that entitles them to.
 import type { NumericDate } from './lib/numeric-date.ts'
 import type { UserMatch } from './parties.ts'
 
@@ -33,6 +33,9 @@ export interface AdminAccess {
   readonly decisionsKept: number
 }
 
+/** A session of Cloudflare Access counts for no longer, whatever Access has been told: cut-offs are kept for as long. */
+export const ACCESS_SESSION_SECONDS = 24 * 60 * 60
+
 export type AdminRight = 'view' | 'revoke'
 
 /** Proof of who calls the administration, with the rights the configuration gives them. Made by `identity/` only. */
@@ -47,6 +50,7 @@ export declare class AdminCaller {
   /** The identity provider and the calling client as the configuration names them; undefined: came through Access. */
   readonly idp: string | undefined
   readonly client: string | undefined
+  /** Undefined: a session of the platform that does not say since when it is. */
   readonly issuedAt: NumericDate | undefined
   readonly rights: ReadonlySet<AdminRight>
 }

@@ -141,7 +141,8 @@ function isOwnRequest({ headers }: Request, publicUrl: string): boolean {
 function standing(caller: AdminCaller, revoked: RevocationSnapshot, nowMs: number): Refusal | undefined {
   const { blockedBy, signInsUntil } = revoked.standingOf(subjectOf(caller), nowMs)
   if (blockedBy !== undefined) return { code: 'POL110', detail: `block ${blockedBy}` }
-  const ended = caller.issuedAt !== undefined && caller.issuedAt * 1000 <= signInsUntil
+  // What does not say since when it is counts as from before.
+  const ended = signInsUntil > 0 && (caller.issuedAt ?? 0) * 1000 <= signInsUntil
   return ended ? { code: 'TOK109' } : undefined
 }
 

@@ -82,7 +82,7 @@ export async function noteToken(
 }
 
 export function createIssuedTokens(
-  config: Pick<Config, 'cache' | 'idps'>,
+  config: Pick<Config, 'admin' | 'cache' | 'idps'>,
   { registry, log, cutter, revocations }: IssuedTokenPorts,
   ring: KeyRing,
 ): IssuedTokens {

@@ -4,10 +4,10 @@
 import { numericDate, type NumericDate } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { isObject, type JsonObject } from '../lib/strict-json.ts'
-import type { AdminAccess } from '../administrator.ts'
+import { ACCESS_SESSION_SECONDS, type AdminAccess } from '../administrator.ts'
 import type { AccessSession } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
-import { audiencesOf, checkTimes, claimOf, identifierOf } from './claims.ts'
+import { audiencesOf, checkTimes, claimOf, identifierOf, SKEW_SECONDS, timeOf } from './claims.ts'
 import { parseSignedJwt } from './compact-jwt.ts'
 import { createKeyProvider, type KeyPorts, type KeyProvider } from './jwks.ts'
 import { isSignedBy } from './signature.ts'
@@ -33,7 +33,7 @@ export function createAccessVerifier(application: AccessApplication, ports: KeyP
   const keys = createKeyProvider(source, [ALGORITHM], ports)
   return {
     async verify(assertion, session) {
-      if (session !== undefined) return readSession(session, application.audience)
+      if (session !== undefined) return readSession(session, application.audience, ports.clock.now())
       if (assertion === undefined) return refuse('neither an Access token nor an Access session')
       return verifyAssertion(assertion, application, keys, ports.clock.now())
     },
@@ -70,24 +70,37 @@ async function verifyAssertion(
   // `org` is the team's own session, `app` one of an application.
   const type = claimOf(claims, 'type')
   if (type !== undefined && type !== 'app') return refuse('Access token: not of an application')
-  return withEmail(claims, numericDate(iat))
+  return withEmail(claims, iat, now)
 }
 
-async function readSession(session: AccessSession, audience: string): Promise<Result<AccessIdentity, Refusal>> {
+async function readSession(
+  session: AccessSession,
+  audience: string,
+  now: number,
+): Promise<Result<AccessIdentity, Refusal>> {
   if (session.aud !== audience) return refuse('Access session: another audience')
   try {
     const identity = await session.getIdentity()
     if (!isObject(identity)) return refuse('Access session: nobody is logged in')
-    return withEmail(identity, undefined)
+    // As the platform says when somebody has logged in. Nothing promises that it does.
+    const iat = claimOf(identity, 'iat')
+    const since = timeOf(iat)
+    if (iat !== undefined && (since === undefined || since > now + SKEW_SECONDS))
+      return refuse('Access session: iat is not a time in the past')
+    return withEmail(identity, since, now)
   } catch {
     return err({ code: 'INT101', detail: 'Access did not say who is logged in', retryAfterSeconds: 1 })
   }
 }
 
 /** Service tokens have none, and nothing else here says which person it is. Weaker than `sub`; it is what Access rules name. */
-function withEmail(claims: JsonObject, issuedAt: NumericDate | undefined): Result<AccessIdentity, Refusal> {
+function withEmail(claims: JsonObject, since: number | undefined, now: number): Result<AccessIdentity, Refusal> {
   const email = identifierOf(claimOf(claims, 'email'))
-  return email === undefined ? refuse('Access: no e-mail address') : ok({ email, issuedAt })
+  if (email === undefined) return refuse('Access: no e-mail address')
+  // Longer than any cut-off is kept: one that has ended it may be forgotten.
+  if (since !== undefined && since <= now - ACCESS_SESSION_SECONDS - SKEW_SECONDS)
+    return refuse('Access: a session of more than 24 hours; log out of Access and in again')
+  return ok({ email, issuedAt: since === undefined ? undefined : numericDate(since) })
 }
 
 function refuse(detail: string): Result<never, Refusal> {

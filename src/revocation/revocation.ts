@@ -1,6 +1,7 @@
 // Who has been cut off. Every request is decided with a snapshot of the revocations that is no older than
 // `revocation.max_staleness`; where that cannot be had, nobody passes. The truth stands in one strongly consistent place,
 // KV could not be: it may serve what it knew a minute ago.
+import { ACCESS_SESSION_SECONDS } from '../administrator.ts'
 import type { Config } from '../config/config.ts'
 import type { RevocationSelector } from '../connection.ts'
 import { withDeadline } from '../lib/deadline.ts'
@@ -51,13 +52,16 @@ const FORGET_MARGIN_SECONDS = 600
  * and no sign-in either, where it is about those.
  */
 export function forgetAt(
-  { resource }: RevocationSelector,
+  { idp, client, resource }: RevocationSelector,
   before: number,
-  { cache, idps }: Pick<Config, 'cache' | 'idps'>,
+  { admin, cache, idps }: Pick<Config, 'admin' | 'cache' | 'idps'>,
 ): number {
   const signIns = [...idps.values()].map(({ idToken, quirks }) =>
     quirks.subjectTokens.has('refresh_token') ? REFRESH_TOKEN_IDLE_SECONDS : idToken.maxAgeSeconds + SKEW_SECONDS,
   )
+  // Who comes through Access has no identity provider here, and comes through no calling client.
+  const reachesAccess = admin?.access !== undefined && idp === undefined && client === undefined
+  if (reachesAccess) signIns.push(ACCESS_SESSION_SECONDS + SKEW_SECONDS)
   const lives = [cache.maxTtlSeconds, ...(resource === undefined ? signIns : [])]
   return before + (Math.max(...lives) + FORGET_MARGIN_SECONDS) * 1000
 }

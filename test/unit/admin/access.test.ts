@@ -12,6 +12,8 @@ beforeAll(async () => {
   world = await createWorld()
 })
 
+const by = (token: string) => ({ 'cf-access-jwt-assertion': token })
+
 async function codeOf(response: Response): Promise<string> {
   const { code } = await bodyOf(response)
   return `${response.status} ${String(code)}`
@@ -91,8 +93,6 @@ function unsigned(payload: string): string {
 }
 
 describe('by a token of Cloudflare Access', () => {
-  const by = (token: string) => ({ 'cf-access-jwt-assertion': token })
-
   test('whoever Access lets through may look, and whom the configuration names may revoke', async () => {
     expect(await reach(by(await world.accessJwt('kim@acme.example')))).toEqual([200, 403])
     expect(await reach(by(await world.accessJwt('sue@acme.example')))).toEqual([200, 200])
@@ -147,6 +147,16 @@ describe('by the session that the platform tells of', () => {
     for (const aud of ['another', '']) {
       expect(await codeOf(await ask(session(aud, { email: 'sue@acme.example' }), who))).toBe('401 ADM101')
     }
+  })
+
+  test('its login counts for 24 hours, and must lie in the past', async () => {
+    const now = world.clock.now()
+    const answers = []
+    for (const iat of [now, now - 86_400, now - 86_461, now + 3600, 'yesterday', now * 1000]) {
+      answers.push(await codeOf(await ask(session(AUDIENCE, { email: 'sue@acme.example', iat }))))
+    }
+    const refused = '401 ADM101'
+    expect(answers).toEqual(['200 undefined', '200 undefined', refused, refused, refused, refused])
   })
 
   test.each([[undefined], [{}], [{ email: '' }], [{ email: 7 }], ['sue@acme.example']])(
@@ -210,6 +220,38 @@ describe('an administrator who is revoked', () => {
     expect(await codeOf(await fresh.ask('GET', LIST, joe))).toBe('401 TOK109')
     fresh.clock.advance(1)
     expect((await fresh.ask('GET', LIST, await fresh.idToken('joe', ['ops']))).status).toBe(200)
+  })
+
+  test('who came through Access must log in again after a cut-off, for as long as such a session may count', async () => {
+    const fresh = await createWorld()
+    const eve = by(await fresh.accessJwt('eve@acme.example', { exp: fresh.clock.now() + 30 * 86_400 }))
+    expect((await fresh.ask('GET', LIST, eve)).status).toBe(200)
+    fresh.clock.advance(5)
+    await fresh.ask('POST', REVOKE, await fresh.idToken('sue'), { user: 'eve@acme.example' })
+    const codes = []
+    for (const hours of [0, 2, 22, 1, 30 * 24 - 26]) {
+      fresh.clock.advance(hours * 3600)
+      codes.push(await codeOf(await fresh.ask('GET', LIST, eve)))
+    }
+    expect(codes).toEqual(['401 TOK109', '401 TOK109', '401 TOK109', '401 ADM101', '401 ADM101'])
+    expect((await fresh.ask('GET', LIST, by(await fresh.accessJwt('eve@acme.example')))).status).toBe(200)
+  })
+
+  test.each([
+    ['says since when it is', (now: number) => ({ iat: now })],
+    ['does not say since when it is', () => ({})],
+  ])('is ended by a cut-off where the session of the platform %s', async (_how, more) => {
+    const fresh = await createWorld()
+    const identity = { email: 'sue@acme.example', ...more(fresh.clock.now()) }
+    const session = { aud: AUDIENCE, getIdentity: () => Promise.resolve(identity) }
+    expect((await fresh.ask('GET', LIST, {}, undefined, session)).status).toBe(200)
+    fresh.clock.advance(5)
+    await fresh.ask('POST', REVOKE, await fresh.idToken('sue'), { user: 'sue@acme.example' })
+    fresh.clock.advance(5)
+    const refused = await fresh.ask('POST', REVOKE, {}, { user: 'ann' }, session)
+    expect(await codeOf(refused)).toBe('401 TOK109')
+    const current = await fresh.log.read(undefined)
+    expect(current?.revocations.map(({ selector }) => selector)).toEqual([{ user: 'sue@acme.example' }])
   })
 
   test('is known by e-mail address where they came through Access', async () => {

@@ -443,16 +443,23 @@ describe('what holds', () => {
     expect(world.sentTokens().at(-1)).not.toBe('obtained-on-the-way')
   })
 
-  test('a cut-off is kept for as long as anything from before it could live, and then forgotten', async () => {
-    const world = await createWorld()
-    await revoke(world, { user: 'ann' })
-    const inForce = async () => (await world.log.read(undefined))?.revocations.length
-    // id_token.max_age and cache.max_ttl are an hour each; a minute for clocks, ten to be sure.
-    world.clock.advance(3600 + 60 + 599)
-    expect(await inForce()).toBe(1)
-    world.clock.advance(1)
-    expect(await inForce()).toBe(0)
-  })
+  test.each([
+    // id_token.max_age and cache.max_ttl are an hour each.
+    ['ID tokens', { idp: 'main', user: 'ann' }, 3600],
+    ['sessions of Access', { user: 'ann' }, 86_400],
+  ])(
+    'a cut-off is kept for as long as %s from before it could live, and then forgotten',
+    async (_what, selector, life) => {
+      const world = await createWorld()
+      await revoke(world, selector)
+      const inForce = async () => (await world.log.read(undefined))?.revocations.length
+      // A minute for clocks, ten to be sure.
+      world.clock.advance(life + 60 + 599)
+      expect(await inForce()).toBe(1)
+      world.clock.advance(1)
+      expect(await inForce()).toBe(0)
+    },
+  )
 
   test('while the log does not answer, nobody passes once the bound is over', async () => {
     const world = await createWorld()
