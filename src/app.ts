@@ -1,5 +1,5 @@
-// The route table, and the edge of the house: refusals become bytes, faults become INT100 with an id and nothing else, and
-// the audit event of each decision is written, once, here.
+// The route table, and the edge of the house: refusals become bytes, faults become INT100 and nothing else, and the
+// audit event of each decision is written, once, here.
 import { Hono } from 'hono'
 import type { Admin } from './admin/admin.ts'
 import type { Facts, Recorder } from './audit/audit.ts'
@@ -76,7 +76,7 @@ export function createApp(ports: AppPorts): App {
     publish('/.well-known/openid-configuration', () => toOpenIdMetadata(config))
     publish('/jwks', toKeySet)
     // Nothing of the request is looked at, least of all where it wants to be sent back to.
-    app.all('/authorize', () => toPage({ code: 'CLI130' }, newContext(config)))
+    app.all('/authorize', () => toPage({ code: 'CLI130' }, context(config)))
     const { token, revoke, introspect } = ports.clients
     app.all('/token', (c) => answerClient(ports, c.req.raw, 'token.issue', token))
     app.all('/revoke', (c) => answerClient(ports, c.req.raw, 'token.revoke', revoke))
@@ -87,7 +87,7 @@ export function createApp(ports: AppPorts): App {
   for (const document of config.clientDocuments) {
     publish(new URL(document.id).pathname, () => toClientDocument(config, document))
   }
-  app.notFound(() => toProblem({ code: 'CLI106' }, newContext(config), undefined))
+  app.notFound(() => toProblem({ code: 'CLI106' }, context(config), undefined))
   app.onError(() => fault(config))
 
   const dispatch: App = async (request, platform) => {
@@ -101,7 +101,7 @@ export function createApp(ports: AppPorts): App {
     if (route === undefined) {
       // The host is the caller's word, and need not be one.
       if (!URL.canParse(request.url))
-        return toProblem({ code: 'CLI100', got: 'a Host that is none' }, newContext(config), undefined)
+        return toProblem({ code: 'CLI100', got: 'a Host that is none' }, context(config), undefined)
       return app.fetch(request, { access: platform?.access })
     }
     return cors(request, () => answerResource(ports, request, route))
@@ -111,7 +111,7 @@ export function createApp(ports: AppPorts): App {
 }
 
 function fault(config: Config): Response {
-  return toProblem({ code: 'INT100' }, newContext(config), undefined)
+  return toProblem({ code: 'INT100' }, context(config), undefined)
 }
 
 /** What anybody may read: it is read, not written (RFC 9110 section 9.3). */
@@ -125,7 +125,7 @@ async function answerDocument(
   const answer =
     method === 'OPTIONS'
       ? new Response(null, { status: 204 })
-      : toProblem({ code: 'CLI110' }, newContext(config), undefined)
+      : toProblem({ code: 'CLI110' }, context(config), undefined)
   answer.headers.set('allow', 'GET, HEAD, OPTIONS')
   return answer
 }
@@ -216,7 +216,7 @@ function label(
 }
 
 function newFacts(door: Facts['door'], request: Request, id: string, { traceId }: TraceContext): Facts {
-  return { door, requestId: requestIdOf(id), traceId, method: request.method }
+  return { door, requestId: `req_${id}`, traceId, method: request.method }
 }
 
 /** 32 random hexadecimal digits: what the ids of a request are made of. */
@@ -224,17 +224,9 @@ function newId(): string {
   return crypto.randomUUID().replaceAll('-', '')
 }
 
-function requestIdOf(id: string): string {
-  return `req_${id}`
-}
-
-function context(config: Config, requestId: string): AnswerContext {
+/** Without an id: there is no decision behind the answer, and so no event that an id could lead to. */
+function context(config: Config, requestId?: string): AnswerContext {
   return { requestId, errorPages: `${config.publicUrl}/errors/`, inFull: config.errors.detail === 'full' }
-}
-
-/** Of an answer without a decision behind it. */
-function newContext(config: Config): AnswerContext {
-  return context(config, requestIdOf(newId()))
 }
 
 /** Where a fault came from, for the auditor: the kind of error and the place. Messages may quote what they choked on. */

@@ -283,7 +283,11 @@ export const CATALOGUE = {
     fix: 'Send Content-Type: application/json, exactly, without content encoding.',
   },
 
-  INT100: { kind: 'fault', says: 'something went wrong here', fix: 'Report the request id.' },
+  INT100: {
+    kind: 'fault',
+    says: 'something went wrong here',
+    fix: 'Report it, with the request id where the answer has one.',
+  },
   INT101: { kind: 'unavailable', says: 'a part of the platform is not available', fix: 'Try again later.' },
   INT102: {
     kind: 'unavailable',

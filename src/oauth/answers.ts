@@ -19,7 +19,8 @@ const HEADERS = {
 } as const
 
 export interface AnswerContext {
-  readonly requestId: string
+  /** Of the audit event; undefined where none is written. JSON leaves it out then. */
+  readonly requestId: string | undefined
   /** Where the page of each refusal code stands; the code is appended. */
   readonly errorPages: string
   /** Whether callers learn what was expected and what was got. */
@@ -82,13 +83,10 @@ export function toProblem(
 /** For people whom somebody has sent here with their browser: plain text, with nothing in it that came with the request. */
 export function toPage(refusal: Refusal, context: AnswerContext): Response {
   const { status } = toResourceVoice(refusal.code)
-  return new Response(
-    `${describe(refusal, context.inFull)}\n\n${context.errorPages}${refusal.code}\n${context.requestId}\n`,
-    {
-      status,
-      headers: { ...HEADERS, ...refusalHeaders(refusal), 'content-type': 'text/plain; charset=utf-8' },
-    },
-  )
+  return new Response(`${describe(refusal, context.inFull)}\n\n${context.errorPages}${refusal.code}\n`, {
+    status,
+    headers: { ...HEADERS, ...refusalHeaders(refusal), 'content-type': 'text/plain; charset=utf-8' },
+  })
 }
 
 /** For administrators: as for callers of resources, but a challenge leads nowhere else (RFC 9110 section 15.5.2). */

@@ -30,6 +30,8 @@ test.each([
   expect(answer.status).toBe(404)
   expect(answer.headers['content-type']).toBe('application/problem+json')
   expect(answer.json).toMatchObject({ code: 'CLI106', status: 404 })
+  // No event is written, so there is no id of one.
+  expect(answer.json).not.toHaveProperty('request_id')
   expectNothingSent(stage)
 })
 

@@ -41,7 +41,7 @@ export const OURS = {
 
   INT100: {
     expected: 'that this does not happen',
-    got: 'a fault in this gateway; the audit event of the request id names the place',
+    got: 'a fault in this gateway; where the answer has a request id, its audit event names the place',
     who: ['administrator'],
   },
   INT101: {
@@ -59,6 +59,6 @@ export const OURS = {
     expected: 'a sink that accepts the event of the decision within 2 s',
     got: 'none that did; no token has left',
     who: ['administrator'],
-    fields: ['audit.required', 'audit.http'],
+    fields: ['audit.required', 'audit.http', 'audit.queue'],
   },
 } as const satisfies Readonly<Record<string, Page>>
