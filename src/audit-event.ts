@@ -1,6 +1,6 @@
 // The record of one decision, as auditors read it, and its one source: the types of the house and the published
-// schema/audit-event.v1.json are both made of what stands here. None of it can hold a secret. Within a version members are only ever added. At
-// run time the Worker does not look at it.
+// schema/audit-event.v1.json are both made of what stands here. None of it can hold a secret. Within a version members are
+// only ever added. At run time the Worker does not look at it.
 import * as v from 'valibot'
 
 const described = <S extends v.GenericSchema>(schema: S, text: string) => v.pipe(schema, v.description(text))
@@ -160,7 +160,8 @@ export const auditEventSchema = v.strictObject({
   shown: optional(
     described(
       v.picklist(['unknown', 'foreign', 'revoked', 'not_offered', 'active', 'inactive']),
-      'A token shown at the revocation or introspection endpoint. foreign: it was handed to another client, and the answer was as for one that is unknown. not_offered: it was ended here, but its server takes no revocations.',
+      'A token shown at the revocation or introspection endpoint. foreign: it was handed to another client, and the answer was ' +
+        'as for one that is unknown. not_offered: it was ended here, but its server takes no revocations.',
     ),
   ),
   admin: optional(described(adminRecord, 'Of an event of the administration: who did what to whom.')),

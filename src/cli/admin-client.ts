@@ -44,7 +44,7 @@ export function selectorOf({ user, idp, client, resource }: Selector): Selector 
 }
 
 /** `user ann, client support-bot` */
-export function toWords(selector: Selector): string {
+export function toWords(selector: Readonly<Record<string, string | undefined>>): string {
   const parts = Object.entries(selector).flatMap(([part, value]) =>
     value === undefined ? [] : [`${part} ${plain(value)}`],
   )

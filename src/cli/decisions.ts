@@ -44,7 +44,7 @@ export default defineCommand({
     const admin = await openAdmin(args)
     const answer = await admin.get('decisions', { ...selector, outcome, limit, before })
     if (args.json === true) console.log(JSON.stringify(answer, undefined, 2))
-    else console.log(toText(understand(answerSchema, answer), toWords(selector)))
+    else console.log(toText(understand(answerSchema, answer), { ...selector, outcome, before }))
     return EXIT.ok
   },
 })
@@ -52,8 +52,14 @@ export default defineCommand({
 const HEAD = ['TIME', 'OUTCOME', 'CODE', 'USER', 'CLIENT', 'RESOURCE', 'RULE', 'EVENT', 'REQUEST']
 const COLOURS = { allow: 'green', deny: 'yellow', error: 'red' } as const
 
-function toText({ decisions, next }: v.InferOutput<typeof answerSchema>, whose: string): string {
-  if (decisions.length === 0) return `no decisions about ${whose} are kept`
+function toText(
+  { decisions, next }: v.InferOutput<typeof answerSchema>,
+  { before, ...asked }: Parameters<typeof toWords>[0],
+): string {
+  if (decisions.length === 0) {
+    const isOfAll = Object.values(asked).every((part) => part === undefined)
+    return `no ${before === undefined ? '' : 'earlier '}decisions are kept${isOfAll ? '' : ` for ${toWords(asked)}`}`
+  }
   const rows = decisions.map(({ time, outcome, code, user, client, resource, rule, event, id }) => [
     plain(time),
     coloured(outcome),

@@ -8,7 +8,7 @@ import { err, ok, type Result } from '../lib/result.ts'
 import { UNFORWARDED_METHODS } from '../lib/http-methods.ts'
 import { parseStrictPath } from '../lib/strict-path.ts'
 import type { TraceContext } from '../lib/trace-context.ts'
-import type { Limits } from '../limits/limits.ts'
+import { heed, type Limits } from '../limits/limits.ts'
 import type { Action, Credential, Permit, ProvenKey, VerifiedAssertion } from '../model.ts'
 import type { Proxy, Resource } from '../parties.ts'
 import { parseWwwAuthenticate, toWwwAuthenticate } from '../oauth/challenge.ts'
@@ -65,12 +65,8 @@ async function handle(
   const assertion = await ports.identity.verifyAtEdge(authorization, proofOf(request, route.proxy))
   if (!assertion.ok) return assertion
   facts.assertion = assertion.value
-  const counting = ports.limits.ofClient(assertion.value.caller, assertion.value.principal)
-  if (counting !== undefined) {
-    const counted = await counting
-    if (!counted.ok) return counted
-    if (counted.value === 'unknown') facts.uncounted = true
-  }
+  const ofClient = await heed(ports.limits.ofClient(assertion.value.caller, assertion.value.principal), facts)
+  if (!ofClient.ok) return ofClient
 
   const question: Question = {
     assertion: assertion.value,
@@ -80,12 +76,8 @@ async function handle(
   const permit = await decide(ports, question)
   if (!permit.ok) return permit
   facts.permit = permit.value
-  const underRule = ports.limits.ofRule(permit.value)
-  if (underRule !== undefined) {
-    const counted = await underRule
-    if (!counted.ok) return counted
-    if (counted.value === 'unknown') facts.uncounted = true
-  }
+  const ofRule = await heed(ports.limits.ofRule(permit.value), facts)
+  if (!ofRule.ok) return ofRule
 
   const acquired = await landed(ports, question, ports.credentials.acquire(permit.value))
   if (!acquired.ok) return acquired

@@ -29,6 +29,17 @@ export interface Limits {
   ofRule(permit: Permit): Promise<Result<Count, Refusal>> | undefined
 }
 
+/** Whether a request goes on after it was counted, if it was; that nobody was counting is noted for the auditor. */
+export async function heed(
+  counting: ReturnType<Limits['ofClient']>,
+  facts: { uncounted?: true },
+): Promise<Result<Count | undefined, Refusal>> {
+  if (counting === undefined) return ok(undefined)
+  const counted = await counting
+  if (counted.ok && counted.value === 'unknown') facts.uncounted = true
+  return counted
+}
+
 export function createLimits({ clients, rules }: Pick<Config, 'clients' | 'rules'>, limiter: RateLimiter): Limits {
   const rates = new Map(rules.flatMap(({ id, rate }) => (rate === undefined ? [] : [[id, rate]])))
 

@@ -5,7 +5,7 @@ import type { Config } from '../config/config.ts'
 import type { Identity } from '../identity/identity.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { Secret } from '../lib/secret.ts'
-import type { Limits } from '../limits/limits.ts'
+import { heed, type Limits } from '../limits/limits.ts'
 import type { AuthenticatedClient } from '../model.ts'
 import { readForm, type Form } from '../oauth/form.ts'
 import type { Refusal } from '../refusal.ts'
@@ -42,12 +42,8 @@ export async function readClientRequest(
   })
   if (!client.ok) return client
   facts.client = client.value
-  const counting = limits.ofClient(client.value)
-  if (counting !== undefined) {
-    const counted = await counting
-    if (!counted.ok) return counted
-    if (counted.value === 'unknown') facts.uncounted = true
-  }
+  const limited = await heed(limits.ofClient(client.value), facts)
+  if (!limited.ok) return limited
   return ok({ form: form.value, client: client.value })
 }
 

@@ -7,6 +7,7 @@ import type { Credentials, Introduced, Introducer, OpaqueSubject } from '../cred
 import { encodeFields, sha256 } from '../lib/digest.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
+import { heed } from '../limits/limits.ts'
 import type { Action, Actor, AuthenticatedClient, Credential, Permit, VerifiedAssertion } from '../model.ts'
 import type { IdpClient, Resource } from '../parties.ts'
 import { toJson } from '../oauth/answers.ts'
@@ -84,12 +85,8 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
   const permit = await decide()
   if (!permit.ok) return permit
   facts.permit = permit.value
-  const underRule = ports.limits.ofRule(permit.value)
-  if (underRule !== undefined) {
-    const counted = await underRule
-    if (!counted.ok) return counted
-    if (counted.value === 'unknown') facts.uncounted = true
-  }
+  const ofRule = await heed(ports.limits.ofRule(permit.value), facts)
+  if (!ofRule.ok) return ofRule
   // F-8: whoever gets such a token could not use it. Where that is known beforehand it costs nobody an ID-JAG.
   if (resource.value.dpop === 'require') return keptBack(resource.value)
 
@@ -196,7 +193,8 @@ function keptBack({ name }: Resource): Result<never, Refusal> {
 
 /**
  * The one resource that is meant: by its resource indicator (RFC 8707), by the issuer of its authorization server, or by
- * its name here as RFC 8693 section 2.1 logical name; only those that are open to the client are looked at. Strings are compared, never URLs; nothing a caller names is fetched.
+ * its name here as RFC 8693 section 2.1 logical name; only those that are open to the client are looked at. Strings are
+ * compared, never URLs; nothing a caller names is fetched.
  */
 function findResource(
   { config, policy, clock }: TokenPorts,

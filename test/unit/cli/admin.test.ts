@@ -168,7 +168,11 @@ describe('decisions', () => {
 
   test('says so where there are none, prints the answer with --json, and takes no provider', async () => {
     answers = () => ({ status: 200, body: { decisions: [], more: false } })
-    expect((await jagway(['decisions', '--user', 'ann'])).out).toBe('no decisions about user ann are kept\n')
+    const none = async (...more: string[]) => (await jagway(['decisions', ...more])).out
+    expect(await none()).toBe('no decisions are kept\n')
+    expect(await none('--before', 'x_y')).toBe('no earlier decisions are kept\n')
+    const asked = ['--user', 'ann', '--outcome', 'deny']
+    expect(await none(...asked)).toBe('no decisions are kept for user ann, outcome deny\n')
     expect(JSON.parse((await jagway(['decisions', '--json'])).out)).toEqual({ decisions: [], more: false })
     expect((await jagway(['decisions', '--idp', 'dev'])).code).toBe(2)
   })
