@@ -21,6 +21,8 @@ export interface Principal {
   readonly groups: readonly string[] | undefined
   /** Those claims of the assertion that rules ask for, `acr` and `amr` among them; no others are kept. */
   readonly claims: ReadonlyMap<string, ClaimReading>
+  /** How strong the login was by its own word (`acr`): the claim as JSON, read whatever rules ask for. */
+  readonly acr: string | undefined
   readonly authTime: NumericDate | undefined
   /** When the assertion that says so was issued, and when it expires. */
   readonly issuedAt: NumericDate
@@ -158,7 +160,7 @@ export declare class Permit {
   readonly shadow: readonly string[]
   /** The ids of other rules that were about it: they allow it too, or deny some of it. */
   readonly also: readonly string[]
-  /** How the user signed in, as far as rules here ask for that; a token of another login is another token. */
+  /** How the user signed in, as far as that is told (`acr`) or asked for here (`amr`); a token of another login is another token. */
   readonly assurance: string | undefined
   /** Access tokens obtained up to this time are dead, in milliseconds since the epoch; 0: none is. */
   readonly tokensUntil: number

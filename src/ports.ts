@@ -93,10 +93,14 @@ export interface TokenJob extends Errand {
   readonly minRemainingSeconds: number
   /** The id of an entry that the resource no longer takes; it is not good enough either. */
   readonly rejectedEntry: string | undefined
+  /** Whether that entry was rejected for its login: an ID-JAG of an earlier one is of no use either. */
+  readonly forLogin: boolean
   /** Entries obtained up to this time (milliseconds since the epoch) are not good enough: they have been revoked. */
   readonly tokensUntil: number
-  /** Who acts for the user by the subject token, as `Delegation.json`. */
-  readonly act: string | undefined
+  /** Who acts for the user by the subject token, and how strong the login was: the text of `mannerOf`. */
+  readonly manner: string
+  /** When the user has signed in, as far as that is told. */
+  readonly loginAt: NumericDate
   /** Whose it is, for the registry. */
   readonly owner: { readonly issuer: Issuer; readonly user: string; readonly tenant: string | undefined }
 }

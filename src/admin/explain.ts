@@ -125,6 +125,7 @@ export function toPrincipal(as: Situation, config: Pick<Config, 'idps' | 'policy
     act: act.ok ? act.value : undefined,
     groups: as.groups,
     claims,
+    acr: Object.hasOwn(written, 'acr') ? JSON.stringify(written['acr']) : undefined,
     authTime: authAgeSeconds === undefined ? undefined : numericDate(nowMs / 1000 - authAgeSeconds),
     issuedAt: numericDate(nowMs / 1000),
     expiresAt: numericDate(nowMs / 1000 + 300),

@@ -194,10 +194,11 @@ function situationOfToken(args: Args, { principal, idpClient }: OfflineReading):
   const client = args.client ?? idpClient.edgeClient
   if (client === undefined)
     throw new ExitError(EXIT.usage, `${idpClient.ref} has no edge_client: say through which client with --client NAME`)
-  const { idp, subject, tenant, act, groups = [], claims, authTime } = principal
+  const { idp, subject, tenant, act, groups = [], claims, acr, authTime } = principal
   const written: Record<string, unknown> = {}
   for (const [name, reading] of claims) written[name] = reading === 'unreadable' ? {} : reading
   if (act !== undefined) written['act'] = JSON.parse(act.json)
+  if (acr !== undefined) written['acr'] = JSON.parse(acr)
   return {
     user: subject,
     idp,

@@ -8,7 +8,7 @@ import type { Background, Clock, JobSubject, LegTimes, QuotaUse, SingleFlight, T
 import type { Refusal } from '../refusal.ts'
 import { decodeEntry, toCredential, type Entry } from './entry.ts'
 import type { KeyRing, NameParts } from './key-ring.ts'
-import { nameParts, placeOf } from './token-key.ts'
+import { loginOf, mannerOf, nameParts, placeOf } from './token-key.ts'
 
 export { createCutter, type Cut, type Cutter } from './cut.ts'
 export { createIntroducer, type Introduced, type Introducer, type OpaqueSubject } from './introductions.ts'
@@ -32,6 +32,8 @@ export interface Acquired {
   /** Of the ID-JAG that was obtained for it, and who acts for the user by it. */
   readonly idJagJti: string | undefined
   readonly actors: readonly ActingParty[]
+  /** It was obtained by an earlier login of this user. */
+  readonly earlierLogin: boolean
   readonly ms: LegTimes
   /** Only where an ID-JAG was obtained for this request. */
   readonly quota: QuotaUse | undefined
@@ -44,9 +46,9 @@ export interface Acquired {
 export interface Credentials {
   /**
    * The credential for a permit. `insteadOf`: one that the resource has rejected; it is forgotten here and replaced for
-   * everybody, at most once a minute per token. Refuses with IDP1xx, RAS1xx, UPS101 or INT101.
+   * everybody, at most once a minute per token. `forLogin`: for the login by which it was obtained. Refuses with IDP1xx, RAS1xx, UPS101 or INT101.
    */
-  acquire(permit: Permit, insteadOf?: Credential): Promise<Result<Acquired, Refusal>>
+  acquire(permit: Permit, insteadOf?: Credential, forLogin?: boolean): Promise<Result<Acquired, Refusal>>
 }
 
 const MAX_ENTRIES_IN_MEMORY = 2_000
@@ -58,9 +60,9 @@ export function createCredentials(ports: CredentialPorts, ring: KeyRing, maxTtlS
   return new TokenCache(ports, ring, maxTtlSeconds)
 }
 
-type Need = Pick<TokenJob, 'rejectedEntry' | 'minRemainingSeconds'>
+type Need = Pick<TokenJob, 'rejectedEntry' | 'forLogin' | 'minRemainingSeconds'>
 
-const ANY: Need = { rejectedEntry: undefined, minRemainingSeconds: 0 }
+const ANY: Need = { rejectedEntry: undefined, forLogin: false, minRemainingSeconds: 0 }
 
 interface Found {
   readonly entry: Entry
@@ -80,11 +82,11 @@ class TokenCache implements Credentials {
     this.#maxTtlSeconds = maxTtlSeconds
   }
 
-  async acquire(permit: Permit, insteadOf?: Credential): Promise<Result<Acquired, Refusal>> {
+  async acquire(permit: Permit, insteadOf?: Credential, forLogin = false): Promise<Result<Acquired, Refusal>> {
     const parts = nameParts(permit)
     if (insteadOf !== undefined) {
       if (this.#memory.get(parts.identity)?.id === insteadOf.entryId) this.#memory.delete(parts.identity)
-      return this.#fly(permit, parts, { ...ANY, rejectedEntry: insteadOf.entryId })
+      return this.#fly(permit, parts, { ...ANY, rejectedEntry: insteadOf.entryId, forLogin })
     }
     const remembered = this.#memory.get(parts.identity)
     if (remembered !== undefined && this.#isAlive(remembered, permit)) {
@@ -142,7 +144,8 @@ class TokenCache implements Credentials {
       place: placeOf(permit),
       signedInAt: assertion.principal.issuedAt,
       tokensUntil: permit.tokensUntil,
-      act: assertion.principal.act?.json,
+      manner: mannerOf(assertion.principal),
+      loginAt: loginOf(assertion.principal),
       owner: {
         issuer: assertion.principal.issuer,
         user: assertion.principal.subject,
@@ -192,8 +195,9 @@ function toJobSubject(subject: Subject): JobSubject {
   return { kind: subject.kind, token: subject.token.reveal(), offered }
 }
 
-function acquired(entry: Entry, { resource }: Permit, origin: CredentialOrigin): Acquired {
+function acquired(entry: Entry, { assertion, resource }: Permit, origin: CredentialOrigin): Acquired {
   const { jti: idJagJti, actors, obtainedAt } = entry
+  const earlierLogin = entry.loginAt < loginOf(assertion.principal)
   const credential = toCredential(entry, resource.name)
-  return { credential, origin, obtainedAt, idJagJti, actors, ms: {}, quota: undefined }
+  return { credential, origin, obtainedAt, idJagJti, actors, earlierLogin, ms: {}, quota: undefined }
 }

@@ -21,6 +21,8 @@ export interface Entry {
   readonly issuedAt: NumericDate
   /** When the flight that obtained it took off, in milliseconds since the epoch: what a revocation compares. */
   readonly obtainedAt: number
+  /** When the user had signed in by whose login it was obtained. */
+  readonly loginAt: NumericDate
   /** When the token dies, or when we stop using it because of `cache.max_ttl`, whichever comes first. */
   readonly expiresAt: NumericDate
   /** `expiresAt` less a margin: a request must have time to arrive. */
@@ -42,8 +44,8 @@ export interface Entry {
     | undefined
 }
 
-/** Entries of any other version are misses. 3: keys. */
-const VERSION = 3
+/** Entries of any other version are misses. 4: the time of the login. */
+const VERSION = 4
 
 const SAFETY_MARGIN_SECONDS = 30
 // Short-lived tokens would have no life left after the full margin.
@@ -102,6 +104,7 @@ const storedEntry = v.strictObject({
   details,
   issued_at: date,
   obtained_at: v.pipe(v.number(), v.finite()),
+  login_at: date,
   expires_at: date,
   usable_until: date,
   refresh_at: date,
@@ -123,6 +126,7 @@ export function encodeEntry(entry: Entry): Uint8Array<ArrayBuffer> {
       details: entry.details,
       issued_at: entry.issuedAt,
       obtained_at: entry.obtainedAt,
+      login_at: entry.loginAt,
       expires_at: entry.expiresAt,
       usable_until: entry.usableUntil,
       refresh_at: entry.refreshAt,
@@ -154,6 +158,7 @@ export function decodeEntry(bytes: Uint8Array): Entry | undefined {
     details: output.details,
     issuedAt: output.issued_at,
     obtainedAt: output.obtained_at,
+    loginAt: output.login_at,
     expiresAt: output.expires_at,
     usableUntil: output.usable_until,
     refreshAt: output.refresh_at,

@@ -21,8 +21,8 @@ export interface IntroductionEntry extends Pick<Introduction, 'id' | 'since' | '
   /** Of `introductionIdentity`; compared after unsealing. */
   readonly identity: string
   readonly user: IntroducedUser
-  /** Who acts for the user by the ID-JAG, as `Delegation.json`. */
-  readonly act: string | undefined
+  /** Who acts for the user by the ID-JAG, and how strong the login was. */
+  readonly manner: string | undefined
   readonly idJag: IdJag & { readonly expiresAt: NumericDate }
   readonly key: KeyPair | undefined
 }
@@ -80,7 +80,7 @@ const entry = v.strictObject({
   identity: v.string(),
   user,
   // Of an earlier version, whose entries are misses; what else is remembered of their subject tokens must not be lost.
-  act: v.optional(v.string()),
+  manner: v.optional(v.string()),
   since: date,
   obtainedAt: v.pipe(v.number(), v.finite()),
   until: date,
@@ -134,7 +134,7 @@ function plain({ idJag, key: pair, ...rest }: IntroductionEntry) {
 
 function filled({ idJag, user: whose, key: pair, ...rest }: v.InferOutput<typeof entry>): IntroductionEntry {
   const filledIdJag = { ...idJag, jti: idJag.jti, details: idJag.details }
-  return { ...rest, act: rest.act, user: filledUser(whose), idJag: filledIdJag, key: pair }
+  return { ...rest, manner: rest.manner, user: filledUser(whose), idJag: filledIdJag, key: pair }
 }
 
 function filledUser({ issuer, subject, tenant }: v.InferOutput<typeof user>): IntroducedUser {

@@ -31,6 +31,7 @@ import {
   type SubjectMemory,
 } from './introduction-entry.ts'
 import { countObtained } from './limits.ts'
+import { mannerOf } from './token-key.ts'
 
 const MAX_ENTRIES = 8
 /** Less than what the seal takes, with room to spare. */
@@ -89,7 +90,7 @@ async function introduce(
   if (!obtained.ok) return obtained
   const found = await readUser(job, obtained.value.idJag, parties, tools)
   if (!found.ok) return found
-  const { user, act, signedIn, until } = found.value
+  const { user, manner, signedIn, until } = found.value
   if (memory.user !== undefined && !isSame(memory.user, user))
     return err({ code: 'IDP109', detail: 'the subject token stands for another user now' })
   const counted = whose === undefined ? await countFor(user, parties, tools) : ok(obtained.value.quota)
@@ -100,7 +101,7 @@ async function introduce(
     id: crypto.randomUUID(),
     identity: job.identity,
     user,
-    act,
+    manner,
     since,
     obtainedAt,
     until: soonest(until, plusSeconds(clock.now(), tools.config.cache.maxTtlSeconds)),
@@ -118,7 +119,7 @@ async function introduce(
   return ok(counted.value === undefined ? landed : { ...landed, quota: counted.value })
 }
 
-interface Found extends Pick<IntroductionEntry, 'act'> {
+interface Found extends Pick<IntroductionEntry, 'manner'> {
   readonly user: IntroducedUser
   readonly signedIn: NumericDate
   readonly until: NumericDate
@@ -133,10 +134,10 @@ async function readUser(
   const target = { rasIssuer: resource.authorizationServer.issuer, rasClientId: rasClient.id }
   const principal = await identity.readIdJag(idJag.token, idp.name, target)
   if (!principal.ok) return principal
-  const { issuer, subject, tenant, act, issuedAt, authTime = issuedAt, expiresAt } = principal.value
+  const { issuer, subject, tenant, issuedAt, authTime = issuedAt, expiresAt } = principal.value
   // Nothing in a refresh token says when it was issued. It may be as old as the login, and a cut-off must not miss it.
   const signedIn = kind === 'refresh_token' ? soonest(issuedAt, authTime) : issuedAt
-  return ok({ user: { issuer, subject, tenant }, act: act?.json, signedIn, until: expiresAt })
+  return ok({ user: { issuer, subject, tenant }, manner: mannerOf(principal.value), signedIn, until: expiresAt })
 }
 
 function isSame(one: IntroducedUser, other: IntroducedUser): boolean {

@@ -3,7 +3,7 @@
 import { BoundedMap } from '../lib/bounded-map.ts'
 import { encodeFields, sha256 } from '../lib/digest.ts'
 import { KeyPair } from '../lib/key-pair.ts'
-import { numericDate, plusSeconds } from '../lib/numeric-date.ts'
+import { numericDate, plusSeconds, type NumericDate } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { Secret } from '../lib/secret.ts'
 import type { Connection } from '../connection.ts'
@@ -42,7 +42,12 @@ const MAX_UNREDEEMED = 1_000
 
 interface TokenTools extends Tools {
   /** ID-JAGs that were obtained and could not be redeemed, by the name of the entry. In memory only. */
-  readonly unredeemed: BoundedMap<string, HeldIdJag & { readonly startedAt: number }>
+  readonly unredeemed: BoundedMap<string, Left & { readonly startedAt: number }>
+}
+
+/** An ID-JAG of an earlier job for the same entry. */
+interface Left extends HeldIdJag {
+  readonly loginAt: NumericDate
 }
 
 /** A job and its parties, and up to when what was obtained for it is dead. */
@@ -74,6 +79,7 @@ interface Fetched extends Obtained {
   readonly token: AccessToken
   /** What was proven when the token was asked for. */
   readonly tokenKey: KeyPair | undefined
+  readonly loginAt: NumericDate
 }
 
 async function fetchToken(
@@ -96,6 +102,7 @@ async function fetchToken(
   const obtained = reusable === undefined ? await newIdJag(task, tools, ms) : ok({ ...reusable, quota: undefined })
   if (!obtained.ok) return err({ ...obtained.error, name })
   const { idJag, key, quota } = obtained.value
+  const { loginAt } = reusable ?? task.job
   // Whoever redeems a bound ID-JAG must have its key, whether the token is to be bound or not (draft section 9.8.1.2).
   const tokenKey = key ?? (use.value === 'off' ? undefined : await KeyPair.generate())
   const redeem = (): Promise<Result<AccessToken, LegRefusal>> =>
@@ -115,10 +122,11 @@ async function fetchToken(
   if (admitted) tools.circuits.report(circuit, asker, token)
   if (token.ok) {
     tools.unredeemed.delete(task.job.name)
-    return ok({ token: token.value, tokenKey, idJag, key, quota })
+    return ok({ token: token.value, tokenKey, idJag, key, quota, loginAt })
   }
   // An outage must not eat up the user's ID-JAGs: this one has been paid for, and nobody has taken it.
-  if (isOutage(token.error) && reusable === undefined) tools.unredeemed.set(task.job.name, { idJag, key, startedAt })
+  if (isOutage(token.error) && reusable === undefined)
+    tools.unredeemed.set(task.job.name, { idJag, key, startedAt, loginAt })
   // An ID-JAG that was kept may have been redeemed or withdrawn since; a new one is asked for, once (D-10).
   if (reusable !== undefined && token.error.code === 'RAS101') {
     tools.unredeemed.delete(task.job.name)
@@ -187,7 +195,8 @@ async function introducedIdJag(
     const { issuer, subject, tenant } = entry.user
     if (issuer !== job.owner.issuer || subject !== job.owner.user || tenant !== job.owner.tenant)
       return err({ code: 'IDP109', detail: 'the subject token stands for another user now' })
-    if (entry.act !== job.act) return err({ code: 'IDP109', detail: 'somebody else acts for the user now' })
+    if (entry.manner !== job.manner)
+      return err({ code: 'IDP109', detail: 'the subject token tells of another login or actor now' })
     const { idJag, key } = entry
     if (await claim(idJag, task, tools)) return ok({ idJag, key, quota: landing.quota })
     insteadOf = entry.id
@@ -218,30 +227,39 @@ async function claim({ token, expiresAt }: IdJag, { resource }: Task, { replay, 
 }
 
 /** One that an outage of the RAS has left over in this isolate. */
-function unredeemedIdJag({ job, tokensUntil }: Task, { unredeemed, clock }: TokenTools): HeldIdJag | undefined {
+function unredeemedIdJag({ job, tokensUntil }: Task, { unredeemed, clock }: TokenTools): Left | undefined {
   const left = unredeemed.get(job.name)
-  if (left === undefined || left.startedAt <= tokensUntil || left.idJag.expiresAt === undefined) return undefined
+  if (left === undefined || isOutdone(left, job)) return undefined
+  if (left.startedAt <= tokensUntil || left.idJag.expiresAt === undefined) return undefined
   return left.idJag.expiresAt - ID_JAG_MARGIN_SECONDS > clock.now() ? left : undefined
+}
+
+function isOutdone({ loginAt }: Pick<Left, 'loginAt'>, job: TokenJob): boolean {
+  return job.forLogin && loginAt < job.loginAt
 }
 
 async function reusableIdJag(
   { job, resource, tokensUntil }: Task,
   kept: KeptEntry | undefined,
   { ring, clock }: Tools,
-): Promise<HeldIdJag | undefined> {
+): Promise<Left | undefined> {
   // What was revoked is not the root of anything new either.
   if (kept === undefined || kept.obtainedAt <= tokensUntil) return undefined
   if (!resource.authorizationServer.quirks.idJagReuse) return undefined
   const plain = await ring.open(job.name, kept.sealed)
   const entry = plain && decodeEntry(plain)
-  if (entry?.idJag === undefined || entry.identity !== job.identity) return undefined
+  if (entry?.idJag === undefined || entry.identity !== job.identity || isOutdone(entry, job)) return undefined
   if (entry.idJag.expiresAt - ID_JAG_MARGIN_SECONDS <= clock.now()) return undefined
   const { key, ...idJag } = entry.idJag
-  return { idJag: { ...idJag, jti: entry.jti, actors: entry.actors, bound: key !== undefined }, key }
+  return {
+    idJag: { ...idJag, jti: entry.jti, actors: entry.actors, bound: key !== undefined },
+    key,
+    loginAt: entry.loginAt,
+  }
 }
 
 async function keep(
-  { token, tokenKey, idJag, key }: Fetched,
+  { token, tokenKey, idJag, key, loginAt }: Fetched,
   { job, resource, idp, scopes }: Task,
   obtainedAt: number,
   { config, ring, clock, store, registry, background }: Tools,
@@ -257,6 +275,7 @@ async function keep(
     details: token.details,
     ...lifetimeOf(now, token.lifetimeSeconds, config.cache),
     obtainedAt,
+    loginAt,
     jti: idJag.jti,
     actors: idJag.actors,
     idJag: reusable

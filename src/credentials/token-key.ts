@@ -1,6 +1,7 @@
 // The identity of a token: everything that changes it, and nothing else. User, client and resource alone would let a
 // narrow request receive a broad token; the subject token itself would make every new login cold and cost quota (F-10).
 import { encodeFields } from '../lib/digest.ts'
+import type { NumericDate } from '../lib/numeric-date.ts'
 import type { AuthorizationDetails, Permit, Principal } from '../model.ts'
 import type { IdpClient, Issuer, RasClient, Resource } from '../parties.ts'
 import type { DpopUse, IdpQuirks, OpaqueKind, RasQuirks } from '../quirks.ts'
@@ -48,6 +49,16 @@ export function subjectParts(
   identity: string,
 ): SubjectParts {
   return { client: caller, idpClient: encodeFields([ref, id]), token: encodeFields([kind, token]), identity }
+}
+
+/** Who acts for the user, and how strong the login was: whatever changes neither is the same manner of coming. */
+export function mannerOf({ act, acr }: Principal): string {
+  return encodeFields([act?.json, acr])
+}
+
+/** When the user has signed in; where that is not told, when it was said last. */
+export function loginOf({ authTime, issuedAt }: Principal): NumericDate {
+  return authTime ?? issuedAt
 }
 
 /** Injective: two permits give the same texts only if a token of the one is a token of the other. */

@@ -189,7 +189,8 @@ function hasAccessToken(search: string): boolean {
 }
 
 /**
- * Sends, and where another token would help: one new token, one replay. A token that this very request has obtained is not
+ * Sends, and where another token would help (one of the login that is shown, where the token came of an earlier one, too): one new
+ * token, one replay. A token that this very request has obtained is not
  * renewed: the next one would be rejected too, and would cost quota. One that came from the flight can be as old as any:
  * the flight keeps the last entry, for those who do not see it in KV.
  */
@@ -207,11 +208,16 @@ async function send(
   if (!first.ok) return first
   const verdict = judge(first.value, permit, acquired.credential)
   if (verdict === 'fine') return first
-  if (verdict === 'login_wanted') return refuseForLogin(first.value, name)
+  if (verdict === 'login_wanted' && !acquired.earlierLogin) return refuseForLogin(first.value, name)
   const renewed =
-    acquired.origin === 'exchange' ? err<Refusal>({ code: 'UPS101', name }) : await renew(ports, question, acquired)
+    acquired.origin === 'exchange'
+      ? err<Refusal>({ code: 'UPS101', name })
+      : await renew(ports, question, acquired, verdict)
   // A missing scope is the resource's own answer, and stays it where no better token can be had.
   if (!renewed.ok && verdict === 'scope_missing') return first
+  // One that has only just been renewed says nothing of the login.
+  if (!renewed.ok && verdict === 'login_wanted' && renewed.error.code === 'UPS101')
+    return refuseForLogin(first.value, name)
   await first.value.body?.cancel()
   if (!renewed.ok) return renewed
   note(facts, renewed.value)
@@ -235,21 +241,24 @@ async function renew(
   ports: GatewayPorts,
   question: Question,
   { credential, successor }: Acquired,
+  verdict: Verdict,
 ): Promise<Result<Acquired, Refusal>> {
   const permit = await decide(ports, question)
   if (!permit.ok) return permit
-  return landed(ports, question, successor ?? ports.credentials.acquire(permit.value, credential))
+  return landed(
+    ports,
+    question,
+    successor ?? ports.credentials.acquire(permit.value, credential, verdict === 'login_wanted'),
+  )
 }
+
+type Verdict = 'fine' | 'token_rejected' | 'scope_missing' | 'login_wanted'
 
 /**
  * What the resource thinks of the token. A wider one is worth a try only for scopes that policy allows and that the token
  * in hand does not have: the authorization server granted less than was asked when it was issued.
  */
-function judge(
-  response: Response,
-  permit: Permit,
-  credential: Credential,
-): 'fine' | 'token_rejected' | 'scope_missing' | 'login_wanted' {
+function judge(response: Response, permit: Permit, credential: Credential): Verdict {
   if (response.status !== 401 && response.status !== 403) return 'fine'
   const { error, scopes } = parseWwwAuthenticate(response.headers.get('www-authenticate'))
   if (response.status === 401) return error === 'insufficient_user_authentication' ? 'login_wanted' : 'token_rejected'
@@ -260,7 +269,7 @@ function judge(
   return canGrow ? 'scope_missing' : 'fine'
 }
 
-/** RFC 9470: no new token of the same login will help; the caller must hear of it. */
+/** RFC 9470: no new token of the same login will help; the caller must hear of it. One of an earlier login was renewed before. */
 async function refuseForLogin(response: Response, name: string): Promise<Result<Response, Refusal>> {
   const { acrValues, maxAgeSeconds } = parseWwwAuthenticate(response.headers.get('www-authenticate'))
   await response.body?.cancel()

@@ -225,6 +225,7 @@ export function readPrincipal(
   if (groups === undefined) return refuse('TOK101', 'the groups claim is not a list of strings, or not in the token')
   const act = readDelegation(claims['act'])
   if (!act.ok) return refuse('TOK101', `act ${act.error}`)
+  const acr = claimOf(claims, 'acr')
   const authTime = timeOf(claims['auth_time'])
   if (authTime === undefined && claims['auth_time'] !== undefined)
     return refuse('TOK101', 'auth_time is not a NumericDate')
@@ -236,6 +237,7 @@ export function readPrincipal(
     act: act.value,
     groups,
     claims: readPolicyClaims(claims, policyClaims),
+    acr: acr === undefined ? undefined : JSON.stringify(acr),
     authTime: authTime === undefined ? undefined : numericDate(authTime),
     issuedAt: numericDate(iat),
     expiresAt: numericDate(exp),

@@ -167,13 +167,13 @@ function missingGroups({ groups, idp }: Principal, { asks }: RuleSet): Pick<Refu
   return { expected: `groups, in the claim that idps.${idp}.claims.groups names`, got }
 }
 
-/** Of the login only what rules here ask for: anything more would make every login another token. */
-function assuranceOf({ claims }: Principal, { asks }: RuleSet): string | undefined {
-  if (!asks.acr && !asks.amr) return undefined
-  return JSON.stringify({
-    ...(asks.acr ? { acr: sorted(claims.get('acr')) } : {}),
-    ...(asks.amr ? { amr: sorted(claims.get('amr')) } : {}),
-  })
+/**
+ * Of the login its strength, which an API may demand on its own (RFC 9470), and else only what rules here ask for: with its
+ * time every login would be another token.
+ */
+function assuranceOf({ acr, claims }: Principal, { asks }: RuleSet): string | undefined {
+  if (asks.amr) return `{"acr":${acr ?? null},"amr":${JSON.stringify(sorted(claims.get('amr')))}}`
+  return acr && `{"acr":${acr}}`
 }
 
 /** Null: not said, or nothing that could be compared. */

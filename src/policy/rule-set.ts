@@ -27,8 +27,8 @@ export interface RuleSet {
   readonly scopes: readonly ScopeToken[]
   /** Milliseconds since the epoch: until then some rule allows this client something here. */
   readonly openUntil: number
-  /** What of the login these rules ask for. */
-  readonly asks: { readonly groups: boolean; readonly acr: boolean; readonly amr: boolean }
+  /** What of the user and the login these rules ask for. */
+  readonly asks: { readonly groups: boolean; readonly amr: boolean }
 }
 
 export interface RuleIndex {
@@ -90,7 +90,6 @@ function toRuleSet(rules: readonly LocalRule[], scopes: readonly ScopeToken[]): 
     openUntil: Math.max(...allowing.map(({ rule }) => rule.until ?? Number.POSITIVE_INFINITY)),
     asks: {
       groups: allowing.some(({ rule }) => rule.groups !== undefined),
-      acr: rules.some(({ rule }) => rule.acr !== undefined),
       amr: rules.some(({ rule }) => rule.amr !== undefined),
     },
   }

@@ -8,7 +8,7 @@ import { encodeFields, sha256 } from '../lib/digest.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import { heed } from '../limits/limits.ts'
-import type { Action, Actor, AuthenticatedClient, Credential, Permit, VerifiedAssertion } from '../model.ts'
+import type { Action, Actor, AuthenticatedClient, Credential, Permit, Subject, VerifiedAssertion } from '../model.ts'
 import type { IdpClient, Resource } from '../parties.ts'
 import { toJson } from '../oauth/answers.ts'
 import { parseTokenRequest, type TokenRequest } from '../oauth/token-request.ts'
@@ -91,7 +91,11 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
   if (resource.value.dpop === 'require') return keptBack(resource.value)
 
   const acquired = await ports.credentials.acquire(permit.value)
-  if (!acquired.ok) return acquired
+  if (!acquired.ok) {
+    // The identity provider may say something else of the subject token by now: that is what the next request is judged by.
+    if (acquired.error.code === 'IDP109') await askAgain(ports, assertion.value.subject)
+    return acquired
+  }
   const { credential, origin, idJagJti, actors, oldKey, obtainedAt } = acquired.value
   // The first hop may have been made to learn who the user is.
   const ms = { ...facts.introduction?.ms, ...acquired.value.ms }
@@ -147,6 +151,14 @@ async function askWhose(
   if (!again.ok) return again
   note(facts, again.value)
   return ports.identity.verifyIntroduction(again.value.introduction)
+}
+
+async function askAgain({ config, introducer }: TokenPorts, subject: Subject): Promise<void> {
+  if (subject.kind === 'id_token') return
+  const { kind, token, introduction } = subject
+  const { prospect, idpClient } = introduction
+  const idp = config.idps.get(idpClient.idpName)
+  if (idp !== undefined) await introducer.introduce(prospect, { kind, token, idp, idpClient }, introduction)
 }
 
 function note(facts: Facts, { origin, ms, quota }: Introduced): void {

@@ -37,6 +37,7 @@ async function sealedFor(
     actors: [],
     idJag: undefined,
     obtainedAt: world.clock.epochMillis(),
+    loginAt: world.clock.now(),
     ...lifetime,
   }
   return [name, await ring.seal(name, encodeEntry(entry))]

@@ -46,6 +46,7 @@ async function cut(auth: Json, metadata: Json, answer: (sent: Sent) => Response)
     details: undefined,
     ...lifetimeOf(NOW, 3600, { maxTtlSeconds: 3600, refreshBeforeSeconds: 60 }),
     obtainedAt: NOW * 1000,
+    loginAt: NOW,
     jti: undefined,
     actors: [],
     idJag: undefined,

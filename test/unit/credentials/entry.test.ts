@@ -69,6 +69,7 @@ const ENTRY: Entry = {
   details: { json: '[{"type":"t"}]', types: ['t'] },
   ...lifetimeOf(NOW, 3600, BOUNDS),
   obtainedAt: NOW * 1000,
+  loginAt: NOW,
   jti: 'jag-1',
   actors: [{ sub: 'agents/planner', iss: 'https://login.test' }, { sub: 'inner' }],
   idJag: {
@@ -118,9 +119,9 @@ describe('encodeEntry() and decodeEntry()', () => {
       expect(decode({ [name]: {} })).toBeUndefined()
     }
     const bad: Record<string, unknown>[] = [
-      { v: 2 },
-      { v: 4 },
-      { v: '3' },
+      { v: 3 },
+      { v: 5 },
+      { v: '4' },
       { key: {} },
       { key: { x: 'x', y: 'y', d: 5 } },
       { key: { ...KEY.reveal(), kty: 'EC' } },

@@ -144,6 +144,7 @@ describe('an entry of another build', () => {
         scopes: permit.scopes,
         details: undefined,
         obtainedAt: world.clock.epochMillis(),
+        loginAt: world.clock.now(),
         jti: undefined,
         actors: [],
         idJag: undefined,
@@ -164,8 +165,8 @@ describe('an entry of another build', () => {
 
   test.each<[string, (entry: Record<string, unknown>) => Record<string, unknown>]>([
     ['an early one (v1 knew no obtained_at)', (entry) => ({ ...without(entry, 'obtained_at'), v: 1 })],
-    ['the previous one (v2 knew no keys)', (entry) => ({ ...entry, v: 2 })],
-    ['the next one', (entry) => ({ ...entry, v: 4 })],
+    ['the previous one (v3 knew no logins)', (entry) => ({ ...without(entry, 'login_at'), v: 3 })],
+    ['the next one', (entry) => ({ ...entry, v: 5 })],
     ['one that says nothing of its version', (entry) => without(entry, 'v')],
     ['one with more in it', (entry) => ({ ...entry, cnf: 'x' })],
   ])('of %s is a clean miss: a new token, no error, and the new entry takes its place', async (_what, change) => {

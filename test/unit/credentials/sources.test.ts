@@ -249,10 +249,12 @@ describe('the work of a flight in another deployment', async () => {
     identity: 'x',
     minRemainingSeconds: 0,
     rejectedEntry: undefined,
+    forLogin: false,
     place: PLACE,
     signedInAt: plusSeconds(createWorld().clock.now(), -5),
     tokensUntil: 0,
-    act: undefined,
+    manner: '',
+    loginAt: createWorld().clock.now(),
     owner: { issuer: NAMES.idp as Issuer, user: 'alice', tenant: undefined },
   }
 
@@ -283,6 +285,7 @@ describe('the work of a flight in another deployment', async () => {
         details: undefined,
         ...lifetimeOf(world.clock.now(), 3600, { maxTtlSeconds: 3600, refreshBeforeSeconds: 60 }),
         obtainedAt: world.clock.epochMillis(),
+        loginAt: world.clock.now(),
         jti: 'jag',
         actors: [],
         idJag: {

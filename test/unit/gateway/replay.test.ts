@@ -168,7 +168,7 @@ describe('a login that is wanted (RFC 9470)', () => {
     async (members, kept) => {
       const foreign = `Bearer realm="canary", error="insufficient_user_authentication", ${members}, resource_metadata="https://canary.test"`
       const world = await rejecting({}, challenged(401, foreign))
-      const answer = await askEdge(world)
+      const answer = await askEdge(world, { claims: { auth_time: world.clock.now() - 600 } })
       expect(await outcomeOf(answer)).toBe('401 UPS103')
       const challenge = answer.headers.get('www-authenticate') ?? ''
       expect(challenge).toContain('error="insufficient_user_authentication"')

@@ -44,6 +44,7 @@ describe('verifyAtEdge()', () => {
       act: undefined,
       groups: [],
       claims: new Map(),
+      acr: undefined,
       authTime: world.clock.seconds - 10,
       issuedAt: world.clock.seconds - 5,
       expiresAt: world.clock.seconds + 300,

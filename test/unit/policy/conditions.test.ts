@@ -247,14 +247,22 @@ describe('how the user signed in', () => {
     expect(codeOf([{}, { effect: 'deny', amr: ['pwd'] }], { who: strong })).toBe('ok')
   })
 
-  test('is part of what a token was issued for, where a rule asks for it', async () => {
-    const rule: Partial<Rule>[] = [{}, { acr: ['phr'], clients: ['app'] }]
+  test.each<[string, Partial<Rule>[]]>([
+    ['asked for', [{}, { acr: ['phr'], clients: ['app'] }]],
+    ['not asked for here, but perhaps by the API', [{}]],
+  ])('is part of what a token was issued for by its strength: %s', async (_, rule) => {
     const [one, other] = [permitOf(rule, { who: strong }), permitOf(rule, { who: weak })]
     expect(one.assurance).not.toBe(other.assurance)
     expect(permitOf(rule, { who: await withClaims({ acr: 'phr', amr: ['pwd'] }) }).assurance).toBe(one.assurance)
-    expect(permitOf([{}], { who: strong }).assurance).toBeUndefined()
-    // Rules for other clients say nothing about this one.
-    expect(permitOf([{}, { acr: ['phr'], clients: ['other'] }], { who: strong }).assurance).toBeUndefined()
+    expect(permitOf(rule, { who: await withClaims({}) }).assurance).toBeUndefined()
+  })
+
+  test('is part of it by its methods, where a rule for this client asks for them', async () => {
+    const [one, other] = [await withClaims({ amr: ['otp'] }), await withClaims({ amr: ['pwd'] })]
+    const assurances = (rules: Partial<Rule>[]) => [one, other].map((who) => permitOf(rules, { who }).assurance)
+    const [first, second] = assurances([{}, { amr: ['otp'], clients: ['app'] }])
+    expect(first).not.toBe(second)
+    expect(assurances([{}, { amr: ['otp'], clients: ['other'] }])).toEqual([undefined, undefined])
   })
 })
 
