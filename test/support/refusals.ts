@@ -1,5 +1,8 @@
 // What every refusal looks like, whoever asked: status, bytes, headers, and its one audit event.
 import { expect } from 'vitest'
+import { doorsOf } from '../../src/cli/pages/pages.ts'
+import type { Door } from '../../src/cli/pages/page.ts'
+import { isRefusalCode } from '../../src/refusal.ts'
 import type { Answer, AuditEvent, Stage } from './stage.ts'
 
 const STAGES: Readonly<Record<string, string>> = {
@@ -21,6 +24,7 @@ export async function expectProblem(answer: Answer, code: string, status: number
   expect(answer.headers['content-type']).toBe('application/problem+json')
   expect(answer.json).toMatchObject({ status, type: expect.stringMatching(new RegExp(`/errors/${code}$`)) })
   expect(answer.json['detail']).toMatch(new RegExp(`^${code}: `))
+  expectDoor(code, 'resource')
   if (status === 401) expect(answer.headers['www-authenticate']).toMatch(/^(?:Bearer|DPoP) .*resource_metadata="/)
   return expectEvent(answer, code, 'request.forward')
 }
@@ -31,14 +35,30 @@ export async function expectTokenError(
   code: string,
   status: number,
   error: string,
-  door: 'token.issue' | 'token.revoke' | 'token.introspect' = 'token.issue',
+  door: keyof typeof CLIENT_DOORS = 'token.issue',
 ): Promise<AuditEvent> {
   const { json } = answer
   expect({ code: codeOf(json), status: answer.status, error: json['error'] }).toEqual({ code, status, error })
   expect(answer.headers['content-type']).toMatch(/^application\/json/)
   expect(json['error_uri']).toMatch(new RegExp(`/errors/${code}$`))
   expect(answer.headers['pragma']).toBe('no-cache')
+  expectDoor(code, 'clients', ...CLIENT_DOORS[door])
   return expectEvent(answer, code, door)
+}
+
+const CLIENT_DOORS = {
+  'token.issue': ['token'],
+  'token.revoke': ['revoke'],
+  'token.introspect': [],
+} as const
+
+/** The manual says that the code can come from there. */
+function expectDoor(code: string, ...doors: readonly Door[]): void {
+  const told = isRefusalCode(code) ? doorsOf(code) : []
+  expect(
+    told.some((door) => doors.includes(door)),
+    `${code} at ${doors.join(' or ')}`,
+  ).toBe(true)
 }
 
 async function expectEvent(answer: Answer, code: string, door: string): Promise<AuditEvent> {

@@ -3,11 +3,13 @@ import type { Page } from './page.ts'
 
 export const AT_OUR_DOOR = {
   CLI100: {
+    doors: ['resource', 'clients', 'public'],
     expected: 'every required parameter once, in a form-urlencoded body of UTF-8, at most 64 parameters and 64 KB',
     got: 'which part of the request is malformed: a parameter that is missing, repeated or badly escaped, a query string, a broken body',
     who: ['caller'],
   },
   CLI101: {
+    doors: ['clients'],
     expected: 'the one method of authentication that is registered for the client, with a credential that holds',
     got: 'only the auditor learns whether the client is unknown, the secret wrong, the method another, or the assertion bad',
     who: ['caller', 'administrator'],
@@ -15,11 +17,13 @@ export const AT_OUR_DOOR = {
     related: ['CLI112'],
   },
   CLI103: {
+    doors: ['token'],
     expected: 'grant_type urn:ietf:params:oauth:grant-type:token-exchange',
     got: 'another grant type',
     who: ['caller'],
   },
   CLI104: {
+    doors: ['token'],
     expected:
       'a subject_token_type that this client may present and its identity provider takes; an ID token, unless the file says otherwise',
     got: 'a kind of subject token that is not exchanged here',
@@ -27,11 +31,13 @@ export const AT_OUR_DOOR = {
     fields: ['clients.NAME.subject_token_types', 'idps.NAME.quirks.subject_token_types'],
   },
   CLI105: {
+    doors: ['token'],
     expected: 'no requested_token_type, or that of an access token',
     got: 'another type, such as an ID-JAG: those never leave this gateway',
     who: ['caller'],
   },
   CLI106: {
+    doors: ['public', 'token'],
     expected: 'a resource, an audience or a path that stands in the configuration and that a rule opens to this client',
     got: 'a name that means nothing here. A resource that is not open to the client looks exactly the same',
     who: ['caller', 'administrator'],
@@ -44,29 +50,39 @@ export const AT_OUR_DOOR = {
     related: ['CLI107', 'POL100'],
   },
   CLI107: {
+    doors: ['token'],
     expected: 'resource and audience that together mean one resource',
     got: 'none of the two, several values, or two that mean different resources',
     who: ['caller'],
     related: ['CLI106'],
   },
   CLI108: {
+    doors: ['token'],
     expected: 'scope tokens parted by single spaces, at most 4096 characters',
     got: 'something else',
     who: ['caller'],
   },
   CLI109: {
+    doors: ['resource'],
     expected: 'a path with one reading',
     got: 'encoded separators or letters, dot segments, empty segments, backslashes, semicolons or control characters',
     who: ['caller'],
   },
-  CLI110: { expected: 'a method of the Allow header', got: 'another method', who: ['caller'] },
+  CLI110: {
+    doors: ['resource', 'clients', 'admin', 'public'],
+    expected: 'a method of the Allow header',
+    got: 'another method',
+    who: ['caller'],
+  },
   CLI111: {
+    doors: ['token'],
     expected: 'no actor token, or both actor_token and actor_token_type where the identity provider takes them',
     got: 'an actor token that would not reach the identity provider, or half of the pair',
     who: ['caller', 'administrator'],
     fields: ['idps.NAME.quirks.actor_token'],
   },
   CLI112: {
+    doors: ['token'],
     expected: 'an ID token that was issued to one of the clients listed for this caller',
     got: 'the client of the identity provider that the token was issued to',
     who: ['caller', 'administrator'],
@@ -74,23 +90,27 @@ export const AT_OUR_DOOR = {
     related: ['TOK104', 'TOK108'],
   },
   CLI113: {
+    doors: ['resource'],
     expected: 'a request without Upgrade, or a WebSocket where the resource passes them on',
     got: 'another protocol, or a resource without WebSockets',
     who: ['caller', 'administrator'],
     fields: ['resources.NAME.proxy.web_socket'],
   },
   CLI114: {
+    doors: ['resource', 'clients', 'admin'],
     expected: 'one fresh DPoP proof for exactly this method and public URL, signed by the key it carries',
     got: 'what is wrong with the proof: its form, its key, htm, htu, ath, iat, or a jti that was seen before',
     who: ['caller'],
     related: ['CLI120', 'CLI121', 'TOK110'],
   },
   CLI115: {
+    doors: ['resource'],
     expected: 'GET and HEAD without a body',
     got: 'a body, which the platform could not pass on',
     who: ['caller'],
   },
   CLI116: {
+    doors: ['token'],
     expected: 'one identity provider, among the clients listed for this caller, that takes this kind of subject token',
     got: 'more than one: nothing in the token says which of them it is for',
     who: ['administrator'],
@@ -98,6 +118,7 @@ export const AT_OUR_DOOR = {
     related: ['CLI104'],
   },
   CLI117: {
+    doors: ['token'],
     expected: 'a JSON array of objects, each with a type that the resource takes',
     got: 'something malformed, or a type that is not taken',
     who: ['caller', 'administrator'],
@@ -105,6 +126,7 @@ export const AT_OUR_DOOR = {
     related: ['POL104'],
   },
   CLI120: {
+    doors: ['resource', 'clients', 'admin'],
     expected: 'a DPoP proof from a client for which it is required',
     got: 'a request without one',
     who: ['caller', 'administrator'],
@@ -112,6 +134,7 @@ export const AT_OUR_DOOR = {
     related: ['CLI114'],
   },
   CLI121: {
+    doors: ['resource', 'clients', 'admin'],
     expected: 'the nonce of the DPoP-Nonce header of this answer in the next proof',
     got: 'no nonce, or one that is too old',
     who: ['caller'],
@@ -119,19 +142,27 @@ export const AT_OUR_DOOR = {
     related: ['CLI114'],
   },
   CLI130: {
+    doors: ['sign-in'],
     expected: 'a sign-in at the identity provider of the user',
     got: 'a visit to our authorization endpoint, which exists because clients in the field take no metadata without one',
     who: ['caller'],
   },
 
-  TOK100: { expected: 'an ID token in the Authorization header', got: 'no token', who: ['caller'] },
+  TOK100: {
+    doors: ['resource'],
+    expected: 'an ID token in the Authorization header',
+    got: 'no token',
+    who: ['caller'],
+  },
   TOK101: {
+    doors: ['resource', 'token', 'admin'],
     expected: 'one signed JWT in compact form with the claims of an ID token',
     got: 'what is malformed about it',
     who: ['caller'],
     related: ['TOK105'],
   },
   TOK102: {
+    doors: ['resource', 'token', 'admin'],
     expected: 'an ID token of a configured identity provider, signed with a key that it publishes',
     got: 'only the auditor learns whether the issuer is unknown, the key unknown, the algorithm not allowed or the signature bad',
     who: ['caller', 'administrator'],
@@ -139,11 +170,13 @@ export const AT_OUR_DOOR = {
     related: ['IDP114'],
   },
   TOK103: {
+    doors: ['resource', 'token', 'admin'],
     expected: 'a token that has not expired, give or take 60 s',
     got: 'for how long it has been over',
     who: ['caller', 'user'],
   },
   TOK104: {
+    doors: ['resource', 'token', 'admin'],
     expected: 'a token whose audience is one client that is configured here, and whose azp and client_id agree',
     got: 'what is wrong with the audience',
     who: ['caller', 'administrator'],
@@ -151,12 +184,14 @@ export const AT_OUR_DOOR = {
     related: ['CLI112', 'TOK108'],
   },
   TOK105: {
+    doors: ['resource', 'token', 'admin'],
     expected: 'an ID token',
     got: 'what kind of token it is, and by which claim that shows',
     who: ['caller'],
     related: ['TOK101'],
   },
   TOK106: {
+    doors: ['resource', 'token', 'admin'],
     expected:
       'a token that was issued within max_age, by a clock that agrees with ours within 60 s, which cannot be configured',
     got: 'how old it is; or how far ahead of our clock, and then a new token does not help, but setting the clocks',
@@ -165,12 +200,14 @@ export const AT_OUR_DOOR = {
     related: ['TOK103'],
   },
   TOK107: {
+    doors: ['resource', 'token', 'admin'],
     expected: 'a tenant that is listed',
     got: 'no tenant, one that is not an identifier, or one that is not listed',
     who: ['user', 'administrator'],
     fields: ['idps.NAME.tenants', 'idps.NAME.claims.tenant'],
   },
   TOK108: {
+    doors: ['resource', 'admin'],
     expected: 'a token of a client that has an edge_client',
     got: 'the client of the identity provider that the token was issued to',
     who: ['administrator', 'caller'],
@@ -178,24 +215,28 @@ export const AT_OUR_DOOR = {
     related: ['CLI112', 'TOK104'],
   },
   TOK109: {
+    doors: ['resource', 'token', 'admin'],
     expected: 'a sign-in after the cut-off',
     got: 'one before it: an administrator has revoked what was issued until then',
     who: ['user'],
     related: ['POL110'],
   },
   TOK110: {
+    doors: ['resource', 'token', 'admin'],
     expected: 'a proof of the key that the token is bound to (cnf.jkt)',
     got: 'no proof, or one of another key',
     who: ['caller'],
     related: ['CLI114'],
   },
   TOK111: {
+    doors: ['resource', 'admin'],
     expected: 'a token with cnf.jkt where the scheme DPoP is used',
     got: 'a token that is bound to no key',
     who: ['caller', 'identity provider'],
     related: ['CLI114'],
   },
   TOK112: {
+    doors: ['token'],
     expected: 'a subject token of its kind: a SAML assertion in base64url, a refresh token as it was issued',
     got: 'other letters, or more than is taken',
     who: ['caller'],
@@ -203,6 +244,7 @@ export const AT_OUR_DOOR = {
   },
 
   POL100: {
+    doors: ['resource', 'token'],
     expected: 'a rule that allows this user, client, resource, method and path',
     got: 'none; where rules ask for groups and the token has none, that is said',
     who: ['administrator'],
@@ -210,12 +252,14 @@ export const AT_OUR_DOOR = {
     related: ['POL101', 'CLI106'],
   },
   POL101: {
+    doors: ['resource', 'token'],
     expected: 'no rule that denies',
     got: 'the rule that does',
     who: ['administrator'],
     fields: ['policy.rules'],
   },
   POL102: {
+    doors: ['resource', 'token'],
     expected: 'scopes that the rules which allow give, less those that a rule denies',
     got: 'one that is not among them, or none that is left',
     who: ['caller', 'administrator'],
@@ -223,6 +267,7 @@ export const AT_OUR_DOOR = {
     related: ['IDP104', 'RAS104'],
   },
   POL103: {
+    doors: ['resource', 'token'],
     expected: 'a login as the rule wants it; acr_values and max_age say how',
     got: 'a login that is older or weaker. Nothing else is missing',
     who: ['user'],
@@ -230,6 +275,7 @@ export const AT_OUR_DOOR = {
     related: ['IDP105', 'RAS105', 'UPS103'],
   },
   POL104: {
+    doors: ['token'],
     expected: 'types of authorization_details that a rule allows',
     got: 'another type',
     who: ['caller', 'administrator'],
@@ -237,25 +283,29 @@ export const AT_OUR_DOOR = {
     related: ['CLI117'],
   },
   POL110: {
+    doors: ['resource', 'token', 'admin'],
     expected: 'nobody and nothing that is blocked',
     got: 'a block that an administrator has put into force; the audit event has its id',
     who: ['administrator'],
     related: ['TOK109'],
   },
 
-  LIM101: { expected: 'at most 64 KB at our own endpoints', got: 'more', who: ['caller'] },
+  LIM101: { doors: ['clients', 'admin'], expected: 'at most 64 KB at our own endpoints', got: 'more', who: ['caller'] },
   LIM102: {
+    doors: ['clients'],
     expected: 'application/x-www-form-urlencoded in UTF-8, without content encoding',
     got: 'another media type',
     who: ['caller'],
   },
   LIM201: {
+    doors: ['resource', 'token'],
     expected: 'fewer ID-JAGs of this user for this resource in this month than the quota',
     got: 'as many as the quota; no further one is asked for until the month ends (UTC)',
     who: ['administrator'],
     fields: ['quota.id_jags_per_user_resource_month', 'cache.max_ttl'],
   },
   LIM202: {
+    doors: ['resource', 'clients'],
     expected: 'no more requests of this client than its rate limit allows in the place where it calls',
     got: 'more',
     who: ['caller', 'administrator'],
@@ -263,6 +313,7 @@ export const AT_OUR_DOOR = {
     related: ['LIM204', 'LIM205'],
   },
   LIM203: {
+    doors: ['token'],
     expected: 'a resource whose access tokens can be used by whoever has them',
     got: 'one whose tokens are bound to a key of the gateway, by the configuration or by its authorization server',
     who: ['caller', 'administrator'],
@@ -270,6 +321,7 @@ export const AT_OUR_DOOR = {
     related: ['RAS113'],
   },
   LIM204: {
+    doors: ['revoke'],
     expected: 'fewer than 2,000 revocations of one client that are still in force',
     got: 'one more; each stays for as long as a token is kept (cache.max_ttl) and ten minutes',
     who: ['nobody', 'administrator'],
@@ -277,6 +329,7 @@ export const AT_OUR_DOOR = {
     related: ['LIM202'],
   },
   LIM205: {
+    doors: ['resource', 'token'],
     expected:
       'no more requests of one user through one client than the rate of the rule that allows them, in the place where they call',
     got: 'more; policy allows the request itself, and no other user or client has used up any of it',

@@ -3,6 +3,7 @@ import type { Page } from './page.ts'
 
 export const BEHIND_US = {
   IDP101: {
+    doors: ['resource', 'token'],
     expected: 'a subject token that the identity provider still takes from the client it was issued to',
     got: 'invalid_grant or invalid_request, with the first thing that does not fit: its issuer, what it lists, its clock',
     who: ['user', 'administrator'],
@@ -10,12 +11,14 @@ export const BEHIND_US = {
     related: ['TOK103', 'IDP102'],
   },
   IDP102: {
+    doors: ['resource', 'token'],
     expected: 'a user and a client that may reach this resource',
     got: 'access_denied or unauthorized_client',
     who: ['identity provider'],
     related: ['RAS102'],
   },
   IDP103: {
+    doors: ['resource', 'token'],
     expected: 'an audience that the identity provider knows the authorization server by, character by character',
     got: 'invalid_target; the audience and resource that were sent, and where they differ from what the server says of itself',
     who: ['administrator', 'identity provider'],
@@ -27,6 +30,7 @@ export const BEHIND_US = {
     related: ['RAS103'],
   },
   IDP104: {
+    doors: ['resource', 'token'],
     expected: 'scopes that the identity provider allows for this connection',
     got: 'invalid_scope; the scopes that were asked for',
     who: ['administrator', 'identity provider'],
@@ -34,12 +38,14 @@ export const BEHIND_US = {
     related: ['POL102', 'RAS104'],
   },
   IDP105: {
+    doors: ['resource', 'token'],
     expected: 'a login as the identity provider wants it; acr_values and max_age say how',
     got: 'insufficient_user_authentication',
     who: ['user'],
     related: ['POL103', 'RAS105', 'UPS103'],
   },
   IDP106: {
+    doors: ['resource', 'token'],
     expected: 'a client id and a credential that are registered at the identity provider, by a method that it lists',
     got: 'invalid_client; the client id and the method that were used',
     who: ['administrator', 'identity provider'],
@@ -47,12 +53,14 @@ export const BEHIND_US = {
     related: ['RAS106'],
   },
   IDP107: {
+    doors: ['token'],
     expected: 'authorization_details that the identity provider grants',
     got: 'invalid_authorization_details, or none of those that were asked for',
     who: ['caller', 'identity provider'],
     related: ['RAS107', 'CLI117'],
   },
   IDP109: {
+    doors: ['resource', 'token'],
     expected: 'an ID-JAG for this resource, user and client, as the draft and RFC 8693 have it',
     got: 'the configured value that the ID-JAG does not name, or an answer that cannot be used in another way; the audit event says which',
     who: ['administrator', 'identity provider'],
@@ -60,18 +68,26 @@ export const BEHIND_US = {
     related: ['RAS106', 'IDP103'],
   },
   IDP110: {
+    doors: ['resource', 'token'],
     expected: 'a connection',
     got: 'none',
     who: ['identity provider', 'administrator'],
     fields: ['idps.NAME.token_endpoint'],
   },
-  IDP111: { expected: 'an answer within 4 s', got: 'none in that time', who: ['identity provider'] },
+  IDP111: {
+    doors: ['resource', 'token'],
+    expected: 'an answer within 4 s',
+    got: 'none in that time',
+    who: ['identity provider'],
+  },
   IDP112: {
+    doors: ['resource', 'token'],
     expected: 'an identity provider that is in order',
     got: '5xx, 429 or temporarily_unavailable; after ten failures in a row of three users or more, only one request every few seconds tries again; whose calls alone fail is held back alone',
     who: ['identity provider'],
   },
   IDP113: {
+    doors: ['resource', 'token'],
     expected: 'an ID-JAG that is bound to the key of the proof, where the configuration requires it',
     got: 'one that is not, or a provider that does not take the proof',
     who: ['administrator', 'identity provider'],
@@ -79,6 +95,7 @@ export const BEHIND_US = {
     related: ['RAS113'],
   },
   IDP114: {
+    doors: ['resource', 'token', 'admin'],
     expected: 'keys and metadata under the very issuer that is configured',
     got: 'nothing that can be used; where its issuer differs by a slip, both are named',
     who: ['administrator', 'identity provider'],
@@ -87,6 +104,7 @@ export const BEHIND_US = {
   },
 
   RAS101: {
+    doors: ['resource', 'token'],
     expected: 'an ID-JAG that the authorization server takes',
     got: 'invalid_grant, with the first thing that does not fit: its issuer, what it lists, its clock, its resources and scopes; else what this product mostly wants',
     who: ['administrator', 'authorization server'],
@@ -94,12 +112,14 @@ export const BEHIND_US = {
     related: ['RAS102', 'RAS106', 'IDP103'],
   },
   RAS102: {
+    doors: ['resource', 'token'],
     expected: 'a user who may use this API',
     got: 'access_denied',
     who: ['authorization server'],
     related: ['IDP102'],
   },
   RAS103: {
+    doors: ['resource', 'token'],
     expected: 'a resource that the authorization server serves, character by character',
     got: 'invalid_target; what was sent',
     who: ['administrator'],
@@ -107,6 +127,7 @@ export const BEHIND_US = {
     related: ['IDP103'],
   },
   RAS104: {
+    doors: ['resource', 'token'],
     expected: 'scopes that the authorization server grants',
     got: 'invalid_scope, or an answer that grants none; the scopes that were asked for and are not listed',
     who: ['administrator', 'authorization server'],
@@ -114,12 +135,14 @@ export const BEHIND_US = {
     related: ['POL102', 'IDP104'],
   },
   RAS105: {
+    doors: ['resource', 'token'],
     expected: 'a login as the authorization server wants it; acr_values and max_age say how',
     got: 'insufficient_user_authentication or interaction_required',
     who: ['user'],
     related: ['POL103', 'IDP105', 'UPS103'],
   },
   RAS106: {
+    doors: ['resource', 'token'],
     expected: 'a client id and a credential that are registered at the authorization server, by a method that it lists',
     got: 'invalid_client and the like; the client id and the method that were used',
     who: ['administrator', 'authorization server'],
@@ -127,30 +150,40 @@ export const BEHIND_US = {
     related: ['IDP106'],
   },
   RAS107: {
+    doors: ['token'],
     expected: 'authorization_details that the authorization server grants',
     got: 'invalid_authorization_details, or none of those that were asked for',
     who: ['caller', 'authorization server'],
     related: ['IDP107', 'CLI117'],
   },
   RAS109: {
+    doors: ['resource', 'token'],
     expected:
       'an access token as RFC 6749 section 5.1 has it, of a type and for a resource and scopes that were asked for',
     got: 'an answer that cannot be used; the audit event says what was wrong with it',
     who: ['authorization server', 'administrator'],
   },
   RAS110: {
+    doors: ['resource', 'token'],
     expected: 'a connection',
     got: 'none',
     who: ['authorization server', 'administrator'],
     fields: ['resources.NAME.authorization_server.token_endpoint'],
   },
-  RAS111: { expected: 'an answer within 4 s', got: 'none in that time', who: ['authorization server'] },
+  RAS111: {
+    doors: ['resource', 'token'],
+    expected: 'an answer within 4 s',
+    got: 'none in that time',
+    who: ['authorization server'],
+  },
   RAS112: {
+    doors: ['resource', 'token'],
     expected: 'an authorization server that is in order',
     got: '5xx, 429 or temporarily_unavailable; after ten failures in a row of three users or more, only one request every few seconds tries again; whose calls alone fail is held back alone',
     who: ['authorization server'],
   },
   RAS113: {
+    doors: ['resource', 'token'],
     expected: 'an access token of the type that the configuration wants, bound to the key of the proof',
     got: 'one of another type, or a server that does not take the proof',
     who: ['administrator', 'authorization server'],
@@ -158,6 +191,7 @@ export const BEHIND_US = {
     related: ['IDP113'],
   },
   RAS114: {
+    doors: ['resource', 'token'],
     expected: 'metadata under the very issuer that is configured',
     got: 'nothing that can be used; where its issuer differs by a slip, both are named',
     who: ['administrator', 'authorization server'],
@@ -165,38 +199,54 @@ export const BEHIND_US = {
     related: ['IDP114'],
   },
   RAS115: {
+    doors: ['revoke'],
     expected: 'a revocation endpoint that takes the token back (RFC 7009)',
     got: 'a failure; the same request may be sent again',
     who: ['caller', 'authorization server'],
   },
 
   UPS101: {
+    doors: ['resource'],
     expected: 'an API that takes the tokens of its own authorization server',
     got: '401 to a token that had only just been issued',
     who: ['API', 'administrator'],
     fields: ['resources.NAME.resource', 'resources.NAME.proxy.upstream'],
   },
   UPS102: {
+    doors: ['resource'],
     expected: 'a body that could be sent a second time',
     got: 'a larger one, which had streamed away when the API asked for another token, or for a nonce',
     who: ['caller', 'administrator'],
     fields: ['resources.NAME.proxy.replay_max_bytes'],
   },
   UPS103: {
+    doors: ['resource'],
     expected: 'a login as the API wants it; acr_values and max_age say how',
     got: 'insufficient_user_authentication',
     who: ['user'],
     related: ['POL103', 'IDP105', 'RAS105'],
   },
-  UPS109: { expected: 'an answer that HTTP allows', got: 'a status or an upgrade that nobody asked for', who: ['API'] },
+  UPS109: {
+    doors: ['resource'],
+    expected: 'an answer that HTTP allows',
+    got: 'a status or an upgrade that nobody asked for',
+    who: ['API'],
+  },
   UPS110: {
+    doors: ['resource'],
     expected: 'a connection',
     got: 'none, or one that broke',
     who: ['API', 'administrator'],
     fields: ['resources.NAME.proxy.upstream'],
   },
-  UPS111: { expected: 'the beginning of an answer within 100 s', got: 'none in that time', who: ['API'] },
+  UPS111: {
+    doors: ['resource'],
+    expected: 'the beginning of an answer within 100 s',
+    got: 'none in that time',
+    who: ['API'],
+  },
   UPS113: {
+    doors: ['resource'],
     expected: 'an API that takes the proof of the key its token is bound to, with its last nonce in it',
     got: 'an API that calls the proof bad, or goes on asking for a nonce',
     who: ['administrator', 'API'],

@@ -1,12 +1,12 @@
 // The manual of refusals: one page per code, from the catalogue of the Worker and what is said here beyond it. Everything that
 // shows a page shows this one: docs/errors, and `jagway explain CODE`.
 
-import { toProblem } from '../../oauth/answers.ts'
+import { toAdminProblem, toPage, toProblem, toTokenError, type AnswerContext } from '../../oauth/answers.ts'
 import { kindOf, pageOf, toResourceVoice, toTokenVoice, type Refusal, type RefusalCode } from '../../refusal.ts'
 import { AT_OUR_DOOR } from './at-our-door.ts'
 import { BEHIND_US } from './behind-us.ts'
 import { OURS } from './ours.ts'
-import type { Page, Party } from './page.ts'
+import type { Door, Page, Party } from './page.ts'
 
 /** A code without a page does not compile. */
 const PAGES: Readonly<Record<RefusalCode, Page>> = { ...AT_OUR_DOOR, ...BEHIND_US, ...OURS }
@@ -53,25 +53,60 @@ const TOOLS: Readonly<Record<string, string>> = {
   UPS: '`npx jagway doctor` asks the servers and shows the line to change',
 }
 
-const CONTEXT = { requestId: 'req_01', errorPages: 'https://gw.example/errors/', inFull: true }
+const CONTEXT: AnswerContext = { requestId: 'req_01', errorPages: 'https://gw.example/errors/', inFull: true }
 
+/** Where a code can come from. */
+export function doorsOf(code: RefusalCode): readonly Door[] {
+  return PAGES[code].doors
+}
+
+const METADATA_URL = 'https://gw.example/.well-known/oauth-protected-resource/r/tasks'
+
+/** The answer at each door, the first of them in full. */
 async function renderAnswers(code: RefusalCode): Promise<readonly string[]> {
   const isOfRule = code === 'POL101' || code === 'POL103' || code === 'LIM205'
   const refusal: Refusal = { code, name: isOfRule ? 'no-contractors' : 'tasks' }
-  const { status } = toResourceVoice(code)
-  const problem = toProblem(refusal, CONTEXT, {
-    metadataUrl: 'https://gw.example/.well-known/oauth-protected-resource/r/tasks',
-    scopes: ['todos.read'],
-    dpop: false,
-  })
-  const answers = [`At a resource, ${status}:`, fenced(await problem.json())]
-  if (/^(?:ADM|UPS)/.test(code)) return answers
-  const token = toTokenVoice(code)
-  return [...answers, `At the token endpoint, ${token.status} \`${token.error}\` (kind \`${kindOf(code)}\`).`]
+  const answers = PAGES[code].doors.map((door) => toAnswer(door, refusal))
+  const [first, ...others] = answers
+  if (first === undefined) return []
+  const body = await first.answer.text()
+  const whole = first.answer.headers.get('content-type')?.includes('json')
+    ? fenced('json', JSON.stringify(JSON.parse(body), undefined, 2))
+    : fenced('text', body.trimEnd())
+  return [`${first.where}:`, whole, ...others.map(({ where }) => `${where}.`)]
 }
 
-function fenced(body: unknown): string {
-  return ['```json', JSON.stringify(body, undefined, 2), '```'].join('\n')
+function toAnswer(door: Door, refusal: Refusal): { readonly where: string; readonly answer: Response } {
+  const { status } = toResourceVoice(refusal.code)
+  const { status: tokenStatus, error } = toTokenVoice(refusal.code)
+  const ofClients = (where: string) => ({
+    where: `At ${where}, ${tokenStatus} \`${error}\` (kind \`${kindOf(refusal.code)}\`)`,
+    answer: toTokenError(refusal, CONTEXT, false),
+  })
+  switch (door) {
+    case 'resource': {
+      const challenged = { metadataUrl: METADATA_URL, scopes: ['todos.read'], dpop: false }
+      return { where: `At a resource, ${status}`, answer: toProblem(refusal, CONTEXT, challenged) }
+    }
+    case 'admin':
+      return { where: `In the administration, ${status}, as a problem`, answer: toAdminProblem(refusal, CONTEXT) }
+    case 'public': {
+      const where = `Where no decision is made (no resource, a public document), ${status}, as a problem without \`request_id\``
+      return { where, answer: toProblem(refusal, { ...CONTEXT, requestId: undefined }, undefined) }
+    }
+    case 'clients':
+      return ofClients('`/token`, `/revoke` and `/introspect`')
+    case 'token':
+      return ofClients('the token endpoint')
+    case 'revoke':
+      return ofClients('the revocation endpoint')
+    case 'sign-in':
+      return { where: `At \`/authorize\`, ${status}`, answer: toPage(refusal, CONTEXT) }
+  }
+}
+
+function fenced(language: string, text: string): string {
+  return [`\`\`\`${language}`, text, '```'].join('\n')
 }
 
 function capital(text: string): string {
