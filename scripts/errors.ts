@@ -1,11 +1,12 @@
-// Writes docs/errors: a page for each code that jagway refuses with, and a list of all of them. Their source is the catalogue
-// of the Worker and src/cli/pages, so a new code needs an entry there to compile, and `npm run errors` after that. `--check`
+// Writes docs/errors: a page for each code that jagway refuses with or says of the configuration, and a list of all of them.
+// Their source is the catalogue of the Worker and src/cli/pages, so a new code needs an entry there to compile, and `npm run errors` after that. `--check`
 // only compares.
 
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import prettier from 'prettier'
+import { isConfigCode, renderConfigPage } from '../src/cli/pages/configuration.ts'
 import { renderPage } from '../src/cli/pages/pages.ts'
 import { CONFIG_CODES } from '../src/config/config.ts'
 import { pageOf, REFUSAL_CODES } from '../src/refusal.ts'
@@ -28,6 +29,7 @@ const FAMILIES: Readonly<Record<string, string>> = {
 async function pages(): Promise<ReadonlyMap<string, string>> {
   const texts = new Map<string, string>([['README.md', renderIndex()]])
   for (const code of REFUSAL_CODES) texts.set(`${code}.md`, await renderPage(code))
+  for (const code of Object.keys(CONFIG_CODES).filter(isConfigCode)) texts.set(`${code}.md`, renderConfigPage(code))
   const options = await prettier.resolveConfig(fileURLToPath(new URL('README.md', FOLDER)))
   const formatted = [...texts].map(async ([name, text]): Promise<[string, string]> => [
     name,
@@ -46,10 +48,10 @@ function renderIndex(): string {
     const rows = codes.map((code) => `| [${code}](${code}.md) | ${pageOf(code).says} |`)
     lines.push(`## ${family}: ${about}`, ['| code | what happened |', '| --- | --- |', ...rows].join('\n'))
   }
-  const rows = Object.entries(CONFIG_CODES).map(([code, title]) => `| ${code} | ${title} |`)
+  const rows = Object.entries(CONFIG_CODES).map(([code, title]) => `| [${code}](${code}.md) | ${title} |`)
   lines.push(
     '## CFG: the configuration file',
-    'These are told by `jagway check` and at the start, with the line and column in the file and what to write instead. 1xx keep the file from being used, 2xx are warnings.',
+    'These are told by `jagway check` and at the start, with the line and column in the file and what to write instead. 1xx keep the file from being used, 2xx are warnings, 3xx errors in a file that can be used.',
     ['| code | what is wrong |', '| --- | --- |', ...rows].join('\n'),
   )
   return `${lines.join('\n\n')}\n`

@@ -13,6 +13,7 @@ import { DOCTOR_CODES } from './doctor/finding.ts'
 import { EXIT, ExitError, type ExitCode } from './exit.ts'
 import { answerSchema, toSituation, toText } from './explanation.ts'
 import { plain, tokenOnStandardInput } from './id-token.ts'
+import { isConfigCode, pageOfConfig, renderConfigPage } from './pages/configuration.ts'
 import { renderPage } from './pages/pages.ts'
 import { readInput } from './serve.ts'
 
@@ -79,21 +80,21 @@ interface Args {
 
 async function explainCode(word: string, json: boolean): Promise<ExitCode> {
   const code = word.toUpperCase()
-  if (isRefusalCode(code)) {
-    const page = await renderPage(code)
-    console.log(json ? JSON.stringify({ code, ...pageOf(code), page }, undefined, 2) : page.trimEnd())
+  if (isRefusalCode(code) || isConfigCode(code)) {
+    const [short, page] = isRefusalCode(code)
+      ? [pageOf(code), await renderPage(code)]
+      : [pageOfConfig(code), renderConfigPage(code)]
+    console.log(json ? JSON.stringify({ code, ...short, page }, undefined, 2) : page.trimEnd())
     return EXIT.ok
   }
-  const titles: Readonly<Record<string, string>> = { ...CONFIG_CODES, ...DOCTOR_CODES }
+  const titles: Readonly<Record<string, string>> = DOCTOR_CODES
   const title = Object.hasOwn(titles, code) ? titles[code] : undefined
   if (title === undefined) {
-    const guess = didYouMean(code, [...REFUSAL_CODES, ...Object.keys(titles)])
+    const guess = didYouMean(code, [...REFUSAL_CODES, ...Object.keys(CONFIG_CODES), ...Object.keys(titles)])
     const help = guess ?? 'a request has a method, a resource and a path'
     throw new ExitError(EXIT.problems, `there is no code ${plain(word)}: ${help}`)
   }
-  const fix = code.startsWith('DOC')
-    ? 'jagway doctor shows the place and what to change; docs/doctor.md says what it looks at'
-    : 'jagway check shows the place; docs/configuration.md says what may stand there'
+  const fix = 'jagway doctor shows the place and what to change; docs/doctor.md says what it looks at'
   console.log(json ? JSON.stringify({ code, says: title, fix }, undefined, 2) : `# ${code}\n\n${title}: ${fix}.`)
   return EXIT.ok
 }

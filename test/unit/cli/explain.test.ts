@@ -71,7 +71,15 @@ describe('jagway explain CODE', () => {
     const page = await explain(['pol101'])
     expect(page).toMatchObject({ code: 0, err: '' })
     expect(page.out).toBe(await readFile(join(import.meta.dirname, '../../../docs/errors/POL101.md'), 'utf8'))
-    expect((await explain(['CFG108'])).out).toContain('a reference leads nowhere')
+    for (const code of ['CFG115', 'CFG201'])
+      expect((await explain([code.toLowerCase()])).out).toBe(
+        await readFile(join(import.meta.dirname, `../../../docs/errors/${code}.md`), 'utf8'),
+      )
+    expect(JSON.parse((await explain(['CFG113', '--json'])).out)).toMatchObject({
+      code: 'CFG113',
+      says: 'a secret has no value here',
+      fix: expect.stringContaining('wrangler secret put NAME'),
+    })
     expect((await explain(['doc108'])).out).toContain('a server refuses our credential: jagway doctor shows the place')
     expect(JSON.parse((await explain(['RAS101', '--json'])).out)).toMatchObject({
       code: 'RAS101',

@@ -2,6 +2,7 @@
 import { readdirSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { doorsOf, renderPage } from '../../../src/cli/pages/pages.ts'
+import { CONFIG_CODES } from '../../../src/config/config.ts'
 import { isRefusalCode, pageOf, REFUSAL_CODES, type RefusalCode } from '../../../src/refusal.ts'
 
 test.each(REFUSAL_CODES)('the page of %s says what happened, what to do, and who can', async (code) => {
@@ -40,5 +41,6 @@ test('the page of an answer without an event shows no request id', async () => {
 
 test('docs/errors has a file for each code, and one for the list', () => {
   const files = readdirSync(new URL('../../../docs/errors/', import.meta.url))
-  expect(files.toSorted()).toEqual([...REFUSAL_CODES.map((code) => `${code}.md`), 'README.md'].toSorted())
+  const codes = [...REFUSAL_CODES, ...Object.keys(CONFIG_CODES)]
+  expect(files.toSorted()).toEqual([...codes.map((code) => `${code}.md`), 'README.md'].toSorted())
 })
