@@ -214,7 +214,7 @@ function createGround(config: Config, clock: ReturnType<typeof createManualClock
       const gateway = createGateway({ ...doors, fetch: (url, init) => fetch(new Request(url, init)) })
       const cutterPorts = { flight, store: store.at(location), fetch, secrets, certificates, discovery }
       const cutter = createCutter(config, cutterPorts, newRing())
-      const issued = createIssuedTokens(config, { registry, log, cutter, revocations }, newRing())
+      const issued = createIssuedTokens(config, { registry, log, cutter, revocations, clock, background }, newRing())
       const clients = createClientEndpoints({ ...doors, introducer, config, issued })
       return createApp({ config, clock, secrets, gateway, clients, recorder })
     },

@@ -243,7 +243,7 @@ export interface Registry {
     user: string,
     month: string,
   ): Promise<readonly { readonly idp: string; readonly resource: string; readonly used: number }[]>
-  /** Notes a token that a client may hold in hand. What was noted of it under the same name is replaced. */
+  /** Notes a token that a client may hold in hand. Under the same name only what was obtained later replaces what was noted of it. */
   noteToken(record: TokenRecord): Promise<void>
   /** What is noted of a token, for whichever clients; strongly consistent. */
   findToken(digest: string): Promise<readonly TokenRecord[]>

@@ -117,7 +117,7 @@ const credentials = createCredentials({ store, clock, background, flight }, ring
 const introducer = createIntroducer({ store, introductions, clock }, ring, maxTtlSeconds)
 
 const cutter = createCutter(config, { flight, store, fetch, secrets, certificates, discovery }, ring)
-const issued = createIssuedTokens(config, { registry, log, cutter, revocations }, ring)
+const issued = createIssuedTokens(config, { registry, log, cutter, revocations, clock, background }, ring)
 
 const limits = createLimits(config, createRateLimiter(env))
 const toLine = FORMATS[config.audit.format]

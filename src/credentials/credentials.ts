@@ -29,6 +29,8 @@ export interface Acquired {
   readonly origin: CredentialOrigin
   /** In milliseconds since the epoch, as `Permit.tokensUntil`: one that has moved on past it makes the credential worthless. */
   readonly obtainedAt: number
+  /** When it dies by the word of its server; it may be used here for less. */
+  readonly tokenExpiresAt: NumericDate
   /** Of the ID-JAG that was obtained for it, and who acts for the user by it. */
   readonly idJagJti: string | undefined
   readonly actors: readonly ActingParty[]
@@ -196,8 +198,8 @@ function toJobSubject(subject: Subject): JobSubject {
 }
 
 function acquired(entry: Entry, { assertion, resource }: Permit, origin: CredentialOrigin): Acquired {
-  const { jti: idJagJti, actors, obtainedAt } = entry
+  const { jti: idJagJti, actors, obtainedAt, tokenExpiresAt } = entry
   const earlierLogin = entry.loginAt < loginOf(assertion.principal)
   const credential = toCredential(entry, resource.name)
-  return { credential, origin, obtainedAt, idJagJti, actors, earlierLogin, ms: {}, quota: undefined }
+  return { credential, origin, obtainedAt, tokenExpiresAt, idJagJti, actors, earlierLogin, ms: {}, quota: undefined }
 }

@@ -83,7 +83,7 @@ export function createCutter(config: Pick<Config, 'resources'>, ports: CutterPor
     },
     async giveBack(token, records, forward) {
       const [newest] = records
-      const revoking = forward ? revoke(newest, token, tools, newest.server) : Promise.resolve('not_offered' as const)
+      const revoking = forward ? revoke(newest, token, newest.server, tools) : Promise.resolve('not_offered' as const)
       const letting = records.map((record) => letGoOf(record, tools))
       const work = Promise.all([revoking.catch(() => 'failed' as const), ...letting])
       const [outcome] = (await withDeadline(work, TOTAL_TIMEOUT_MS)) ?? ['failed' as const]
@@ -106,7 +106,7 @@ async function cutOne(connection: Connection, before: number, tools: Tools): Pro
   if (entry === undefined) return cutOf(connection, 'not_held')
   // The registry counts in seconds, the entry knows better.
   if (entry.obtainedAt > before) return undefined
-  const outcome = await revoke(connection, entry.token, tools)
+  const outcome = await revoke(connection, entry.token, entry.server, tools)
   if (outcome !== 'failed') await letGo(connection.name, tools)
   return cutOf(connection, outcome, entry)
 }
@@ -144,19 +144,19 @@ async function answerOf<T>(work: Promise<T>): Promise<Result<T, 'failed'>> {
   }
 }
 
-/** `server`: who issued the token, where that is known. */
+/** `server`: who issued the token. */
 async function revoke(
   connection: Pick<Connection, 'resource' | 'client'>,
   token: Secret,
+  server: Issuer,
   tools: Tools,
-  server?: Issuer,
 ): Promise<Exclude<CutOutcome, 'not_held'>> {
   const resource = tools.config.resources.get(connection.resource)
   // No longer configured: nobody knows any more where the token came from.
   if (resource === undefined) return 'failed'
   const { issuer, tokenEndpoint } = resource.authorizationServer
   // The resource has moved to another server: the token is none of its business.
-  if (server !== undefined && server !== issuer) return 'failed'
+  if (server !== issuer) return 'failed'
   const metadata = await tools.discovery.metadataOf(issuer, 'oauth2')
   if (!metadata.ok) {
     // Who configures the token endpoint may have a server without metadata; then it offers nothing that could be known of.

@@ -5,7 +5,7 @@ import { KeyPair } from '../lib/key-pair.ts'
 import { numericDate, plusSeconds, type NumericDate } from '../lib/numeric-date.ts'
 import { Secret } from '../lib/secret.ts'
 import type { ActingParty, AuthorizationDetails, Credential } from '../model.ts'
-import type { ScopeToken } from '../parties.ts'
+import type { Issuer, ScopeToken } from '../parties.ts'
 import { isAccessToken, isScopeToken } from '../oauth/vocabulary.ts'
 
 export interface Entry {
@@ -14,6 +14,8 @@ export interface Entry {
   /** The injective text of everything the token was issued for; compared after unsealing (threat T01). */
   readonly identity: string
   readonly token: Secret
+  /** Who issued it: nobody else is ever shown it. */
+  readonly server: Issuer
   /** What the token is bound to; undefined: it is a bearer token. */
   readonly key: KeyPair | undefined
   readonly scopes: readonly ScopeToken[]
@@ -25,6 +27,8 @@ export interface Entry {
   readonly loginAt: NumericDate
   /** When the token dies, or when we stop using it because of `cache.max_ttl`, whichever comes first. */
   readonly expiresAt: NumericDate
+  /** When it dies by the word of its server. */
+  readonly tokenExpiresAt: NumericDate
   /** `expiresAt` less a margin: a request must have time to arrive. */
   readonly usableUntil: NumericDate
   /** From here on a new token is fetched in the background. */
@@ -44,7 +48,7 @@ export interface Entry {
     | undefined
 }
 
-/** Entries of any other version are misses. 4: the time of the login. */
+/** Entries of any other version are misses. 4: the time of the login, who issued a token, how long it lives there. */
 const VERSION = 4
 
 const SAFETY_MARGIN_SECONDS = 30
@@ -62,7 +66,7 @@ export function lifetimeOf(
   issuedAt: NumericDate,
   lifetimeSeconds: number,
   bounds: LifetimeBounds,
-): Pick<Entry, 'issuedAt' | 'expiresAt' | 'usableUntil' | 'refreshAt'> {
+): Pick<Entry, 'issuedAt' | 'expiresAt' | 'tokenExpiresAt' | 'usableUntil' | 'refreshAt'> {
   const lifetime = Math.min(lifetimeSeconds, bounds.maxTtlSeconds)
   // Cutting a long life short needs no margin: the token lives on.
   const spare = lifetimeSeconds - lifetime
@@ -70,7 +74,8 @@ export function lifetimeOf(
   const ahead = Math.min(bounds.refreshBeforeSeconds, lifetime * REFRESH_SHARE)
   const expiresAt = plusSeconds(issuedAt, lifetime)
   const usableUntil = plusSeconds(expiresAt, -Math.ceil(margin))
-  return { issuedAt, expiresAt, usableUntil, refreshAt: plusSeconds(usableUntil, -Math.ceil(ahead)) }
+  const refreshAt = plusSeconds(usableUntil, -Math.ceil(ahead))
+  return { issuedAt, expiresAt, tokenExpiresAt: plusSeconds(issuedAt, lifetimeSeconds), usableUntil, refreshAt }
 }
 
 /** The maker of the last proof. */
@@ -82,6 +87,7 @@ export function toCredential(entry: Entry, resource: string): Credential {
 
 const date = v.pipe(v.number(), v.finite(), v.transform(numericDate))
 const scopes = v.array(v.pipe(v.string(), v.guard(isScopeToken)))
+const isIssuer = (text: string): text is Issuer => text !== ''
 const token = v.pipe(
   v.string(),
   v.guard(isAccessToken),
@@ -99,6 +105,7 @@ const storedEntry = v.strictObject({
   id: v.string(),
   identity: v.string(),
   token,
+  server: v.pipe(v.string(), v.guard(isIssuer)),
   key,
   scopes,
   details,
@@ -106,6 +113,7 @@ const storedEntry = v.strictObject({
   obtained_at: v.pipe(v.number(), v.finite()),
   login_at: date,
   expires_at: date,
+  token_expires_at: date,
   usable_until: date,
   refresh_at: date,
   jti: v.optional(v.string()),
@@ -121,6 +129,7 @@ export function encodeEntry(entry: Entry): Uint8Array<ArrayBuffer> {
       id: entry.id,
       identity: entry.identity,
       token: entry.token.reveal(),
+      server: entry.server,
       key: entry.key?.reveal(),
       scopes: entry.scopes,
       details: entry.details,
@@ -128,6 +137,7 @@ export function encodeEntry(entry: Entry): Uint8Array<ArrayBuffer> {
       obtained_at: entry.obtainedAt,
       login_at: entry.loginAt,
       expires_at: entry.expiresAt,
+      token_expires_at: entry.tokenExpiresAt,
       usable_until: entry.usableUntil,
       refresh_at: entry.refreshAt,
       jti: entry.jti,
@@ -153,6 +163,7 @@ export function decodeEntry(bytes: Uint8Array): Entry | undefined {
     id: output.id,
     identity: output.identity,
     token: output.token,
+    server: output.server,
     key: output.key,
     scopes: output.scopes,
     details: output.details,
@@ -160,6 +171,7 @@ export function decodeEntry(bytes: Uint8Array): Entry | undefined {
     obtainedAt: output.obtained_at,
     loginAt: output.login_at,
     expiresAt: output.expires_at,
+    tokenExpiresAt: output.token_expires_at,
     usableUntil: output.usable_until,
     refreshAt: output.refresh_at,
     jti: output.jti,

@@ -2,18 +2,18 @@
 // A client has power over tokens that were handed to itself, and over nothing else.
 import type { Config } from '../config/config.ts'
 import type { Connection, TokenRecord } from '../connection.ts'
+import { BoundedMap } from '../lib/bounded-map.ts'
 import { plusSeconds, type NumericDate } from '../lib/numeric-date.ts'
 import { err, ok, type Result } from '../lib/result.ts'
 import type { Secret } from '../lib/secret.ts'
-import type { AuthenticatedClient } from '../model.ts'
-import type { Issuer } from '../parties.ts'
-import type { AccessToken } from '../oauth/legs.ts'
+import type { AuthenticatedClient, Credential, CredentialOrigin, Permit } from '../model.ts'
 import { isAccessToken } from '../oauth/vocabulary.ts'
-import type { Registry, RevocationLog } from '../ports.ts'
+import type { Background, Clock, Registry, RevocationLog } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
 import { forgetAt, type Revocations } from '../revocation/revocation.ts'
 import type { Cutter } from './cut.ts'
 import type { KeyRing } from './key-ring.ts'
+import { nameParts } from './token-key.ts'
 
 /** What a client is to a token. `foreign`: it was handed to somebody else; no client is ever told so. */
 export type Possession =
@@ -28,7 +28,20 @@ export type Possession =
 
 export type Own = Extract<Possession, { readonly kind: 'own' }>
 
+/** What a client is given, as it was acquired. */
+interface HandedOut {
+  readonly credential: Credential
+  readonly origin: CredentialOrigin
+  readonly obtainedAt: number
+  readonly tokenExpiresAt: NumericDate
+}
+
 export interface IssuedTokens {
+  /**
+   * What has come from a cache is in its client's hands now. It was noted when it was obtained, but that may have failed: it is
+   * noted again once in each isolate, in the background.
+   */
+  handedOut(permit: Permit, handed: HandedOut): void
   /** Refuses with INT101 where it cannot be told. */
   find(token: Secret, client: AuthenticatedClient): Promise<Result<Possession, Refusal>>
   /**
@@ -39,7 +52,9 @@ export interface IssuedTokens {
 }
 
 export interface IssuedTokenPorts {
-  readonly registry: Pick<Registry, 'findToken' | 'forgetToken'>
+  readonly registry: Pick<Registry, 'noteToken' | 'findToken' | 'forgetToken'>
+  readonly clock: Pick<Clock, 'now'>
+  readonly background: Background
   readonly log: Pick<RevocationLog, 'add'>
   readonly cutter: Cutter
   readonly revocations: Pick<Revocations, 'latest'>
@@ -53,29 +68,25 @@ const MAX_CUTOFFS = 2_000
 const FULL_RETRY_SECONDS = 60
 const SERVER_RETRY_SECONDS = 5
 
+const MAX_NOTED = 2_000
+/** A ledger that does not answer is not asked again at each hand-out. */
+const NOTE_RETRY_SECONDS = 10
+
 const MIN_KEPT_SECONDS = 60 * 60
 const MAX_KEPT_SECONDS = 7 * 24 * 60 * 60
 
-export interface NewToken {
-  readonly connection: Connection
-  /** Who issued it. */
-  readonly server: Issuer
-  readonly token: AccessToken
-  readonly obtainedAt: number
-  readonly now: NumericDate
-}
+type NewToken = Pick<Connection, 'name' | 'idp' | 'user' | 'client' | 'resource' | 'expiresAt' | 'tokenExpiresAt'> &
+  Pick<TokenRecord, 'server' | 'scopes' | 'obtainedAt'> & { readonly token: Secret; readonly now: NumericDate }
 
 /** Notes a token for the client that asked for it. */
 export async function noteToken(
-  { connection, server, token, obtainedAt, now }: NewToken,
+  { token, now, name, idp, user, client, resource, server, scopes, obtainedAt, expiresAt, tokenExpiresAt }: NewToken,
   registry: Pick<Registry, 'noteToken'>,
   ring: KeyRing,
 ): Promise<void> {
-  const { name, idp, user, client, resource, expiresAt } = connection
-  const { scopes } = token
-  const [digest] = await ring.digests(token.token.reveal())
+  const [digest] = await ring.digests(token.reveal())
   // As long as it lives, within bounds: not every server tells how long that is.
-  const keptSeconds = Math.min(Math.max(token.lifetimeSeconds, MIN_KEPT_SECONDS), MAX_KEPT_SECONDS)
+  const keptSeconds = Math.min(Math.max(tokenExpiresAt - now, MIN_KEPT_SECONDS), MAX_KEPT_SECONDS)
   const keptUntil = plusSeconds(now, keptSeconds)
   const kept = { digest, name, idp, user, client, resource, server, scopes, obtainedAt, expiresAt, keptUntil }
   await registry.noteToken(kept)
@@ -83,10 +94,32 @@ export async function noteToken(
 
 export function createIssuedTokens(
   config: Pick<Config, 'admin' | 'cache' | 'idps'>,
-  { registry, log, cutter, revocations }: IssuedTokenPorts,
+  { registry, log, cutter, revocations, clock, background }: IssuedTokenPorts,
   ring: KeyRing,
 ): IssuedTokens {
+  /** By the id of the entry: from when on it is noted again. */
+  const noted = new BoundedMap<string, number>(MAX_NOTED)
+
+  async function note(permit: Permit, { credential, obtainedAt, tokenExpiresAt }: HandedOut, now: NumericDate) {
+    const { assertion, resource } = permit
+    const [name] = await ring.names(nameParts(permit))
+    const { idp, subject: user } = assertion.principal
+    const whose = { name, idp, user, client: assertion.caller.name, resource: resource.name }
+    const { token, scopes, expiresAt } = credential
+    const server = resource.authorizationServer.issuer
+    await noteToken({ ...whose, server, token, scopes, obtainedAt, expiresAt, tokenExpiresAt, now }, registry, ring)
+    noted.set(credential.entryId, Number.POSITIVE_INFINITY)
+  }
+
   return {
+    handedOut(permit, handed) {
+      const now = clock.now()
+      const { entryId } = handed.credential
+      if (handed.origin === 'exchange' || now < (noted.get(entryId) ?? 0)) return
+      noted.set(entryId, now + NOTE_RETRY_SECONDS)
+      background(note(permit, handed, now).catch(() => undefined))
+    },
+
     async find(token, client) {
       // What could not have been handed out was not.
       if (!isAccessToken(token.reveal())) return ok({ kind: 'unknown' })

@@ -270,6 +270,7 @@ async function keep(
     id: crypto.randomUUID(),
     identity: job.identity,
     token: token.token,
+    server: resource.authorizationServer.issuer,
     key: token.bound ? tokenKey : undefined,
     scopes: token.scopes,
     details: token.details,
@@ -304,7 +305,7 @@ async function keep(
     firstIssuedAt: numericDate(obtainedAt / 1000),
     lastIssuedAt: numericDate(obtainedAt / 1000),
     expiresAt: entry.expiresAt,
-    tokenExpiresAt: plusSeconds(now, token.lifetimeSeconds),
+    tokenExpiresAt: entry.tokenExpiresAt,
     earlierTokensUntil: undefined,
     count: 1,
     idJagJti: idJag.jti,
@@ -312,8 +313,7 @@ async function keep(
   background(registry.record(connection).catch(() => undefined))
   // Who cannot authenticate at the token endpoint holds no token in hand, and one that is bound to our key is held by nobody.
   if (config.clients.get(job.caller)?.auth !== undefined && !token.bound) {
-    const server = resource.authorizationServer.issuer
-    const noted = noteToken({ connection, server, token, obtainedAt, now }, registry, ring)
+    const noted = noteToken({ ...connection, ...token, server: entry.server, obtainedAt, now }, registry, ring)
     background(noted.catch(() => undefined))
   }
   return { id: entry.id, sealed, usableUntil: entry.usableUntil, obtainedAt }

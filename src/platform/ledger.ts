@@ -135,7 +135,8 @@ export class Ledger extends DurableObject implements LedgerMethods {
 
   async noteToken(record: TokenRecord): Promise<void> {
     this.#sql.exec(
-      `INSERT OR REPLACE INTO tokens (${TOKEN_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT OR REPLACE INTO tokens (${TOKEN_COLUMNS}) SELECT ?1, ?2, ?, ?, ?, ?, ?, ?, ?9, ?, ?
+       WHERE NOT EXISTS (SELECT 1 FROM tokens WHERE digest = ?1 AND name = ?2 AND obtained_at_ms >= ?9)`,
       record.digest,
       record.name,
       record.idp,

@@ -68,7 +68,8 @@ export function createMemoryRegistry(options: { readonly clock: Clock }): Memory
     },
     async noteToken(record) {
       await injected(faults.noteToken, 'Durable Object')
-      tokens.set(encodeFields([record.digest, record.name]), structuredClone(record))
+      const key = encodeFields([record.digest, record.name])
+      if ((tokens.get(key)?.obtainedAt ?? 0) < record.obtainedAt) tokens.set(key, structuredClone(record))
     },
     async findToken(digest) {
       await injected(faults.findToken, 'Durable Object')

@@ -50,7 +50,11 @@ export function createClientEndpoints(ports: TokenPorts & RevocationPorts & Intr
   }
 }
 
-async function answer(ports: TokenPorts, request: Request, facts: Facts): Promise<Result<Response, Refusal>> {
+async function answer(
+  ports: TokenPorts & RevocationPorts,
+  request: Request,
+  facts: Facts,
+): Promise<Result<Response, Refusal>> {
   const asked = await readClientRequest(ports, request, '/token', facts)
   if (!asked.ok) return asked
   const { form, client } = asked.value
@@ -113,6 +117,7 @@ async function answer(ports: TokenPorts, request: Request, facts: Facts): Promis
     if (obtainedAt <= still.value.tokensUntil)
       return err({ code: 'INT101', detail: 'revoked in flight', retryAfterSeconds: 1 })
   }
+  ports.issued.handedOut(permit.value, acquired.value)
   return ok(toTokenResponse(credential, ports.clock.now(), nonceHeader(client)))
 }
 

@@ -331,11 +331,12 @@ describe('Registry.noteToken(), findToken() and forgetToken()', () => {
     )
   })
 
-  test('noted again under the same name, the latest counts; under another name both do', async () => {
+  test('noted again under the same name, what was obtained last counts, as it was first noted; under another name both do', async () => {
     const first = token({ name: 'a' })
     const again = { ...first, obtainedAt: first.obtainedAt + 5, scopes: ['orders.read'] }
     const elsewhere = { ...first, name: 'b', client: 'other' }
-    for (const record of [first, again, elsewhere]) await registry.noteToken(record)
+    const late = { ...again, scopes: [], keptUntil: plusSeconds(again.keptUntil, 60) }
+    for (const record of [first, again, elsewhere, first, late]) await registry.noteToken(record)
     expect(await registry.findToken(first.digest)).toEqual([again, elsewhere])
   })
 

@@ -245,7 +245,11 @@ export async function createWorld(options: WorldOptions = {}) {
         ...doors,
         recorder,
         config,
-        issued: createIssuedTokens(config, { registry, log, cutter, revocations: doors.revocations }, ring),
+        issued: createIssuedTokens(
+          config,
+          { registry, log, cutter, revocations: doors.revocations, clock, background },
+          ring,
+        ),
       }),
       admin: config.admin && createAdmin({ config, identity, policy, log, registry, cutter, decisions, clock }),
       recorder,

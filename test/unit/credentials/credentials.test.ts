@@ -30,6 +30,7 @@ async function sealedFor(
     id: 'x',
     identity,
     token: new Secret(token),
+    server: permit.resource.authorizationServer.issuer,
     key: undefined,
     scopes: permit.scopes,
     details: undefined,

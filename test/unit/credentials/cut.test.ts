@@ -22,7 +22,7 @@ interface Sent {
 }
 
 /** Cuts one connection of a client that authenticates so; the server answers its revocation endpoints by `answer`. */
-async function cut(auth: Json, metadata: Json, answer: (sent: Sent) => Response) {
+async function cut(auth: Json, metadata: Json, answer: (sent: Sent) => Response, issuedBy: string = NAMES.ras) {
   const server = { issuer: NAMES.ras }
   const tasks = { ...RESOURCES.tasks, authorization_server: server, client: { id: 'gw-at-tasks', auth } }
   const { config } = createWorld({ resources: { ...RESOURCES, tasks } })
@@ -41,6 +41,7 @@ async function cut(auth: Json, metadata: Json, answer: (sent: Sent) => Response)
     id: 'entry',
     identity: 'x',
     token: new Secret('the-token'),
+    server: issuedBy as Issuer,
     scopes: scopesOf('tasks.read'),
     key: undefined,
     details: undefined,
@@ -104,6 +105,13 @@ describe('a token is given back', () => {
     const { outcome, sent } = await cut(auth, { ...METADATA, ...aliases }, gone)
     expect(outcome).toBe('revoked')
     expect(sent).toMatchObject([{ url: METADATA.revocation_endpoint, certificate: undefined }])
+  })
+
+  test('to nobody but the server that issued it: one that its resource has moved to never sees it', async () => {
+    const auth = { method: 'client_secret_post', secret: { secret: 'TASKS_SECRET' } }
+    const { outcome, sent } = await cut(auth, METADATA, gone, 'https://as.before.test')
+    expect(outcome).toBe('failed')
+    expect(sent).toEqual([])
   })
 
   test('with the secret before where the current one is not taken, in two calls at most', async () => {

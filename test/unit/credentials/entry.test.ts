@@ -6,6 +6,7 @@ import { toUtf8, fromUtf8 } from '../../../src/lib/bytes.ts'
 import { KeyPair } from '../../../src/lib/key-pair.ts'
 import { numericDate } from '../../../src/lib/numeric-date.ts'
 import { Secret } from '../../../src/lib/secret.ts'
+import type { Issuer } from '../../../src/parties.ts'
 import { scopesOf } from '../support/proofs.ts'
 
 const NOW = numericDate(1_800_000_000)
@@ -35,6 +36,7 @@ describe('lifetimeOf()', () => {
     expect(lifetimeOf(NOW, lifetime, bounds)).toEqual({
       issuedAt: NOW,
       expiresAt: NOW + expires,
+      tokenExpiresAt: NOW + lifetime,
       usableUntil: NOW + usable,
       refreshAt: NOW + refresh,
     })
@@ -64,6 +66,7 @@ const ENTRY: Entry = {
   id: 'entry-1',
   identity: '1:1',
   token: new Secret('user:grant:secret'),
+  server: 'https://as.test' as Issuer,
   key: undefined,
   scopes: scopesOf('a', 'b'),
   details: { json: '[{"type":"t"}]', types: ['t'] },
@@ -129,6 +132,7 @@ describe('encodeEntry() and decodeEntry()', () => {
       { token: '' },
       { token: 'a\r\nb' },
       { token: 5 },
+      { server: '' },
       { scopes: ['a b'] },
       { scopes: 'a' },
       { usable_until: '1' },

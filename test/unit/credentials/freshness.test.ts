@@ -140,6 +140,7 @@ describe('an entry of another build', () => {
         id: 'x',
         identity: nameParts(permit).identity,
         token: new Secret('of-another-build'),
+        server: permit.resource.authorizationServer.issuer,
         key: undefined,
         scopes: permit.scopes,
         details: undefined,

@@ -35,7 +35,14 @@ function createHouse(...keys: readonly string[]) {
   }
   const issued = createIssuedTokens(
     configOf(EXAMPLE),
-    { registry, log, cutter, revocations: { latest: async () => ok(createSnapshot([])) } },
+    {
+      registry,
+      log,
+      clock,
+      background: () => undefined,
+      cutter,
+      revocations: { latest: async () => ok(createSnapshot([])) },
+    },
     ringOf(...keys),
   )
   const note = async (key: string, changes: Partial<TokenRecord> = {}): Promise<TokenRecord> => {

@@ -280,6 +280,7 @@ describe('the work of a flight in another deployment', async () => {
         id: 'kept',
         identity,
         token: new Secret('old'),
+        server: NAMES.ras as Issuer,
         key: undefined,
         scopes: scopesOf('tasks.read'),
         details: undefined,

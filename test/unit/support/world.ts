@@ -338,7 +338,7 @@ export function createWorld(options: WorldOptions = {}): World {
     const { certificates } = network
     const cutterPorts = { flight, store: store.at(location), fetch, secrets, certificates, discovery }
     const cutter = createCutter(config, cutterPorts, ring)
-    const issued = createIssuedTokens(config, { registry, log, cutter, revocations }, ring)
+    const issued = createIssuedTokens(config, { registry, log, cutter, revocations, clock, background }, ring)
     const clients = createClientEndpoints({ ...doors, introducer, config, issued })
     const app = createApp({ config, clock, secrets, gateway, clients, recorder })
     return { app, identity, policy, revocations, credentials }

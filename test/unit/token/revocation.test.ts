@@ -310,6 +310,35 @@ describe('a ground that fails', () => {
     expect(await world.grant()).toBe('access-token-1')
     expect(world.failures).toEqual([])
   })
+
+  test('a token that could not be noted is noted when it is handed out again, once, and can be revoked then', async () => {
+    const world = await createShownWorld({ maxStaleness: '0s' })
+    const noted: number[] = []
+    const noteToken = world.registry.noteToken.bind(world.registry)
+    world.registry.noteToken = async (record) => {
+      noted.push(world.clock.now())
+      return noteToken(record)
+    }
+    world.registry.faults.noteToken = 'throw'
+    const started = world.clock.now()
+    const token = await world.grant()
+    for (const seconds of [5, 1, 8]) {
+      world.clock.advance(seconds)
+      expect(await world.grant()).toBe(token)
+    }
+    world.registry.faults.noteToken = undefined
+    expect(await world.introspect(token)).toEqual({ active: false })
+    for (const seconds of [2, 60, 60]) {
+      world.clock.advance(seconds)
+      expect(await world.grant()).toBe(token)
+    }
+    // When it was obtained; from memory, and not again for ten seconds; then until it is noted.
+    expect(noted.map((at) => at - started)).toEqual([0, 5, 16])
+    expect(await world.introspect(token)).toMatchObject({ active: true })
+    expect((await world.revoke(token)).status).toBe(200)
+    expect(world.revokedTokens()).toEqual([token])
+    expect(await world.grant()).not.toBe(token)
+  })
 })
 
 describe('a client that does it in a loop', () => {
