@@ -25,6 +25,8 @@ export interface AdminAccess {
     | {
         /** Through which calling clients; undefined: any. */
         readonly clients: ReadonlySet<string> | undefined
+        /** Of which tenants; undefined: any. */
+        readonly tenants: ReadonlySet<string> | undefined
         readonly view: RightHolders
         readonly revoke: RightHolders
       }

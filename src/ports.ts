@@ -223,6 +223,7 @@ export interface ConnectionFilter {
 /** Whose ID-JAGs are counted together. */
 export interface QuotaKey {
   readonly idp: string
+  readonly tenant: string | undefined
   readonly user: string
   readonly resource: string
   /** `YYYY-MM`, UTC. */
@@ -238,11 +239,11 @@ export interface Registry {
   /** Notes that a connection has obtained a token. `count` and `earlierTokensUntil` of what is given are not looked at. */
   record(connection: Connection): Promise<void>
   list(filter: ConnectionFilter): Promise<{ readonly connections: readonly Connection[]; readonly more: boolean }>
-  /** Used ID-JAGs of a month per (idp, user, resource). */
+  /** Used ID-JAGs of a month per (idp, tenant, user, resource). */
   quota(
     user: string,
     month: string,
-  ): Promise<readonly { readonly idp: string; readonly resource: string; readonly used: number }[]>
+  ): Promise<readonly (Pick<QuotaKey, 'idp' | 'tenant' | 'resource'> & { readonly used: number })[]>
   /** Notes a token that a client may hold in hand. Under the same name only what was obtained later replaces what was noted of it. */
   noteToken(record: TokenRecord): Promise<void>
   /** What is noted of a token, for whichever clients; strongly consistent. */

@@ -190,6 +190,7 @@ async function readQuota({ ports, search, note }: Work): Promise<Result<Response
   const { quota } = ports.config
   const used = uses.map((use) => ({
     idp: use.idp,
+    ...(use.tenant === undefined ? {} : { tenant: use.tenant }),
     resource: use.resource,
     used: use.used,
     ...(quota === undefined ? {} : { warning: use.used >= quota.limit * quota.warnAt }),

@@ -1,7 +1,7 @@
 // Who may look at connections and cut them. Presence is enablement: without a way to say who one is, there is no
 // administration.
 import type { AdminAccess, RightHolders } from '../administrator.ts'
-import { linkUser } from './link-rules.ts'
+import { checkTenants, linkUser } from './link-rules.ts'
 import { checkClient, checkReach, type Linker } from './linker.ts'
 import { quote, type ConfigPath } from './problem.ts'
 
@@ -37,18 +37,31 @@ export function linkAdmin(linker: Linker): AdminAccess | undefined {
     },
     idToken: idToken && {
       clients: idToken.clients && new Set(idToken.clients),
-      view: linkHolders(linker, idToken.view, ['admin', 'id_token', 'view']),
-      revoke: linkHolders(linker, idToken.revoke, ['admin', 'id_token', 'revoke']),
+      tenants: idToken.tenants && new Set(idToken.tenants),
+      view: linkHolders(linker, idToken, 'view'),
+      revoke: linkHolders(linker, idToken, 'revoke'),
     },
     decisionsKept: entry.decisions_kept,
   }
 }
 
-function linkHolders(linker: Linker, entry: AdminsEntry, path: ConfigPath): RightHolders {
-  return {
-    users: (entry.users ?? []).map((user, index) => linkUser(linker, user, 'allow', [...path, 'users', index])),
-    groups: (entry.groups ?? []).map((group, index) => linkGroup(linker, group, [...path, 'groups', index])),
+interface IdTokenEntry {
+  readonly tenants?: readonly string[]
+  readonly view: AdminsEntry
+  readonly revoke: AdminsEntry
+}
+
+function linkHolders(linker: Linker, entry: IdTokenEntry, right: 'view' | 'revoke'): RightHolders {
+  const path = ['admin', 'id_token', right]
+  const { users = [], groups = [] } = entry[right]
+  const holders = {
+    users: users.map((user, index) => linkUser(linker, user, 'allow', [...path, 'users', index])),
+    groups: groups.map((group, index) => linkGroup(linker, group, [...path, 'groups', index])),
   }
+  if (entry.tenants === undefined)
+    for (const kind of ['users', 'groups'] as const)
+      checkTenants(linker, holders[kind], [...path, kind], 'admin.id_token')
+  return holders
 }
 
 /** A group's name alone is enough with one identity provider; with several it is written after the one that vouches for it. */

@@ -19,7 +19,7 @@ export function linkRules(linker: Linker): Rule[] {
 }
 
 function linkRule(linker: Linker, entry: RuleEntry, path: ConfigPath): Rule {
-  const { users, groups, clients, tenants, claims, acr, amr, max_auth_age: maxAuthAgeSeconds } = entry.who
+  const { groups, clients, tenants, claims, acr, amr, max_auth_age: maxAuthAgeSeconds } = entry.who
   clients?.forEach((name, index) => checkClient(linker, name, [...path, 'who', 'clients', index]))
   entry.resources?.forEach((name, index) => checkResource(linker, name, [...path, 'resources', index]))
   checkOwned(linker, entry, SCOPES, path)
@@ -42,10 +42,13 @@ function linkRule(linker: Linker, entry: RuleEntry, path: ConfigPath): Rule {
     const help = 'put "rate" into the rules that allow'
     linker.report({ code: 'CFG112', path: [...path, 'rate'], at: 'key', message, help })
   }
+  const usersPath = [...path, 'who', 'users']
+  const users = entry.who.users?.map((user, index) => linkUser(linker, user, entry.effect, [...usersPath, index]))
+  if (entry.effect === 'allow' && tenants === undefined) checkTenants(linker, users ?? [], usersPath, '"who"')
   return {
     id: entry.id,
     effect: entry.effect,
-    users: users?.map((user, index) => linkUser(linker, user, entry.effect, [...path, 'who', 'users', index])),
+    users,
     groups,
     clients,
     tenants,
@@ -96,6 +99,22 @@ export function linkUser({ draft, report }: Linker, user: string, effect: Rule['
   }
   if (subject === '') report({ code: 'CFG108', path, message: 'the subject is missing after the slash' })
   return { idp, subject }
+}
+
+/** Each tenant may have somebody of that name: whoever opens something to one says of which tenant (T13). */
+export function checkTenants(
+  { draft, report }: Linker,
+  named: readonly { readonly idp: string | undefined }[],
+  path: ConfigPath,
+  place: string,
+): void {
+  for (const [index, { idp = draft.idps.keys().next().value ?? '' }] of named.entries()) {
+    const entry = draft.idps.get(idp)
+    if (entry?.claims.tenant === undefined || entry.tenants?.length === 1) continue
+    const message = `each tenant of ${quote(idp)} may have one of that name`
+    const help = `say of which tenant, with "tenants" in ${place}, or list the only one in idps.${idp}.tenants`
+    report({ code: 'CFG108', path: [...path, index], message, help, restsOn: [['idps', idp]] })
+  }
 }
 
 /** Something that a resource has and a rule names. */

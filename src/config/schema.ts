@@ -295,6 +295,8 @@ const adminSchema = object({
     object({
       /** The calling clients that such an ID token may make of its bearer; left out: any. */
       clients: v.exactOptional(someOf(name)),
+      /** Of which tenants they are; left out: of any. */
+      tenants: v.exactOptional(someOf(text)),
       view: v.optional(adminsSchema, {}),
       revoke: v.optional(adminsSchema, {}),
     }),

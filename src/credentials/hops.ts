@@ -39,7 +39,7 @@ import type { Refusal } from '../refusal.ts'
 import { judgeStanding, type Revocations } from '../revocation/revocation.ts'
 import { slipIn, type Parties } from './diagnosis.ts'
 import type { KeyRing } from './key-ring.ts'
-import { createCircuits, memoryOf, reserve, type Circuits } from './limits.ts'
+import { createCircuits, memoryOf, reserve, type Circuits, type Use } from './limits.ts'
 import { placeFor, rasClientFor } from './token-key.ts'
 
 export interface WorkPorts {
@@ -141,11 +141,14 @@ export interface Obtained extends HeldIdJag {
   readonly quota: QuotaUse | undefined
 }
 
-/** One ID-JAG, whoever it is about. `user` undefined: who that is only the identity provider knows; nothing is counted yet. */
+/** A user of an identity provider. */
+type Whose = Pick<Use, 'user' | 'tenant'>
+
+/** One ID-JAG, whoever it is about. `whose` undefined: who that is only the identity provider knows; nothing is counted yet. */
 export async function obtainIdJag(
   job: Errand,
   parties: Parties,
-  user: string | undefined,
+  whose: Whose | undefined,
   show: (request: Omit<ExchangeRequest, 'subject'>) => Promise<Result<IdJag, LegRefusal>>,
   tools: Tools,
   ms: Times,
@@ -156,10 +159,12 @@ export async function obtainIdJag(
   const wanted = useOf(idp.quirks.dpop, endpoint.value, 'IDP')
   if (!wanted.ok) return wanted
   const circuit = `IDP ${idp.issuer}`
-  const asker = askerOf(job, user)
+  const asker = askerOf(job, whose)
   if (tools.circuits.isOpen(circuit, asker)) return err(open('IDP112'))
   const use = { idp: idp.name, resource: resource.name }
-  const place = user === undefined ? ok(NOT_COUNTED) : await reserve({ ...use, user }, tools.config.quota, tools)
+  const { user, tenant } = whose ?? {}
+  const place =
+    user === undefined ? ok(NOT_COUNTED) : await reserve({ ...use, user, tenant }, tools.config.quota, tools)
   if (!place.ok) return place
   if (!tools.circuits.admits(circuit, asker)) {
     place.value.release()
@@ -189,9 +194,9 @@ export async function obtainIdJag(
 }
 
 /** Whose content a call carries: the user's own ID token; anything else a client has chosen, and may choose anew each time. */
-export function askerOf({ idp, caller, actor, details }: Errand, user: string | undefined): string {
-  const isOfClient = user === undefined || actor !== undefined || details !== undefined
-  return JSON.stringify(isOfClient ? [caller] : [idp, user])
+export function askerOf({ idp, caller, actor, details }: Errand, whose: Whose | undefined): string {
+  const isOfClient = whose === undefined || actor !== undefined || details !== undefined
+  return JSON.stringify(isOfClient ? [caller] : [idp, whose.tenant, whose.user])
 }
 
 const NOT_COUNTED = { quota: undefined, release: (): void => undefined }

@@ -86,7 +86,14 @@ async function introduce(
     const whole = shown.kind === 'refresh_token' ? { ...request, onSuccessor } : request
     return showSubject(tools.fetch, whole, shown, quirks)
   }
-  const obtained = await obtainIdJag(job, parties, whose, show, tools, ms)
+  const obtained = await obtainIdJag(
+    job,
+    parties,
+    memory.user && { ...memory.user, user: memory.user.subject },
+    show,
+    tools,
+    ms,
+  )
   if (!obtained.ok) return obtained
   const found = await readUser(job, obtained.value.idJag, parties, tools)
   if (!found.ok) return found
@@ -146,11 +153,11 @@ function isSame(one: IntroducedUser, other: IntroducedUser): boolean {
 
 /** It has been obtained already, so it counts in any case; beyond the limit nothing may come of it. */
 function countFor(
-  { subject: user }: IntroducedUser,
+  { subject: user, tenant }: IntroducedUser,
   { idp, resource }: Parties,
   tools: Tools,
 ): Promise<Result<QuotaUse | undefined, Refusal>> {
-  return countObtained({ idp: idp.name, user, resource: resource.name }, tools.config.quota, tools)
+  return countObtained({ idp: idp.name, tenant, user, resource: resource.name }, tools.config.quota, tools)
 }
 
 function isGood(entry: IntroductionEntry, job: SubjectJob, now: NumericDate): boolean {

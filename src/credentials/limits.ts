@@ -81,6 +81,7 @@ export interface QuotaLimits {
 /** One ID-JAG that is about to be obtained. */
 export interface Use {
   readonly idp: string
+  readonly tenant: string | undefined
   readonly user: string
   readonly resource: string
 }

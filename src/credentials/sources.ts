@@ -95,7 +95,7 @@ async function fetchToken(
   const use = useOf(task.resource.dpop, ras.value, 'RAS')
   if (!use.ok) return err({ ...use.error, name })
   const circuit = `RAS ${server.issuer}`
-  const asker = askerOf(task.job, task.job.owner.user)
+  const asker = askerOf(task.job, task.job.owner)
   if (tools.circuits.isOpen(circuit, asker)) return err({ ...open('RAS112'), name })
   const reusable = (await reusableIdJag(task, kept, tools)) ?? unredeemedIdJag(task, tools)
   const startedAt = tools.clock.epochMillis()
@@ -141,7 +141,7 @@ function newIdJag(task: Task, tools: Tools, ms: Times): Promise<Result<Obtained,
   if (job.subject.kind !== 'id_token') return introducedIdJag(task, job.subject, tools, ms)
   const subject = { kind: job.subject.kind, token: new Secret(job.subject.token) }
   const show: Parameters<typeof obtainIdJag>[3] = (request) => exchangeForIdJag(tools.fetch, { ...request, subject })
-  return obtainIdJag(job, task, job.owner.user, show, tools, ms)
+  return obtainIdJag(job, task, job.owner, show, tools, ms)
 }
 
 type Opaque = Exclude<JobSubject, { kind: 'id_token' }>

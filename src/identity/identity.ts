@@ -244,10 +244,11 @@ export function createIdentity(config: IdentityConfig, ports: IdentityPorts): Id
 
 function callByIdToken(
   { principal, caller }: VerifiedAssertion,
-  { clients, view, revoke }: NonNullable<AdminAccess['idToken']>,
+  { clients, tenants, view, revoke }: NonNullable<AdminAccess['idToken']>,
 ): AdminCaller {
   // What an administrator may do is not handed on: the record would name them alone.
-  const isMeant = principal.act === undefined && (clients?.has(caller.name) ?? true)
+  const { act, tenant = '' } = principal
+  const isMeant = act === undefined && (clients?.has(caller.name) ?? true) && (tenants?.has(tenant) ?? true)
   return attest({
     via: 'id_token',
     issuer: principal.issuer,

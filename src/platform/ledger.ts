@@ -6,7 +6,7 @@ import { numericDate } from '../lib/numeric-date.ts'
 import type { Connection, RevocationSelector, TokenRecord } from '../connection.ts'
 import type { ConnectionFilter, QuotaKey } from '../ports.ts'
 import type { Env, LedgerMethods } from './env.ts'
-import { oldestExpiry, oldestMonth } from './registry-rules.ts'
+import { oldestExpiry, oldestMonth, toRealm } from './registry-rules.ts'
 import { CONNECTION_COLUMNS, TOKEN_COLUMNS, type Row } from './rows.ts'
 
 /** What is too old is of no use and no harm; this is how long it may lie about. */
@@ -55,8 +55,9 @@ export class Ledger extends DurableObject implements LedgerMethods {
   }
 
   /** Looks and counts without an await in between: of two that arrive together, one is first. */
-  async reserve({ idp, user, resource, month }: QuotaKey, limit?: number): Promise<{ allowed: boolean; used: number }> {
-    const key = [user, month, idp, resource]
+  async reserve(use: QuotaKey, limit?: number): Promise<{ allowed: boolean; used: number }> {
+    const { user, month, resource } = use
+    const key = [user, month, toRealm(use), resource]
     const [row] = this.#sql
       .exec('SELECT used FROM quota WHERE user = ? AND month = ? AND idp = ? AND resource = ?', ...key)
       .toArray()
@@ -71,13 +72,13 @@ export class Ledger extends DurableObject implements LedgerMethods {
     return { allowed: true, used: used + 1 }
   }
 
-  async release({ idp, user, resource, month }: QuotaKey): Promise<void> {
+  async release(use: QuotaKey): Promise<void> {
     this.#sql.exec(
       'UPDATE quota SET used = used - 1 WHERE user = ? AND month = ? AND idp = ? AND resource = ? AND used > 0',
-      user,
-      month,
-      idp,
-      resource,
+      use.user,
+      use.month,
+      toRealm(use),
+      use.resource,
     )
   }
 

@@ -4,7 +4,7 @@ import type { NumericDate } from '../lib/numeric-date.ts'
 import type { Connection, RevocationSelector, TokenRecord } from '../connection.ts'
 import type { Clock, QuotaKey, Registry } from '../ports.ts'
 import { injected, type Fault } from './faults.ts'
-import { oldestExpiry, oldestMonth, toPage } from './registry-rules.ts'
+import { oldestExpiry, oldestMonth, toPage, toRealm } from './registry-rules.ts'
 
 export interface MemoryRegistry extends Registry {
   /** Set by tests. */
@@ -63,8 +63,8 @@ export function createMemoryRegistry(options: { readonly clock: Clock }): Memory
       forget()
       return [...uses.values()]
         .filter((use) => use.user === user && use.month === month && use.used > 0)
-        .map(({ idp, resource, used }) => ({ idp, resource, used }))
-        .toSorted((one, other) => (`${one.idp} ${one.resource}` < `${other.idp} ${other.resource}` ? -1 : 1))
+        .toSorted((one, other) => (rankOf(one) < rankOf(other) ? -1 : 1))
+        .map(({ idp, tenant, resource, used }) => ({ idp, tenant, resource, used }))
     },
     async noteToken(record) {
       await injected(faults.noteToken, 'Durable Object')
@@ -90,8 +90,12 @@ function laterOf(one: NumericDate, other: NumericDate = one): NumericDate {
   return one > other ? one : other
 }
 
-function keyOf({ idp, user, resource, month }: QuotaKey): string {
-  return encodeFields([idp, user, resource, month])
+function rankOf(use: QuotaKey): string {
+  return `${toRealm(use)} ${use.resource}`
+}
+
+function keyOf({ idp, tenant, user, resource, month }: QuotaKey): string {
+  return encodeFields([idp, tenant, user, resource, month])
 }
 
 function isSelected(connection: Connection, { idp, user, client, resource }: RevocationSelector): boolean {

@@ -4,6 +4,8 @@ import { numericDate, type NumericDate } from '../lib/numeric-date.ts'
 import type { Connection, Revocation, RevocationSelector, TokenRecord } from '../connection.ts'
 import type { Decision, DecisionCount, Losses, Outcome, RuleHits } from '../decision.ts'
 import type { Issuer } from '../parties.ts'
+import type { Registry } from '../ports.ts'
+import { fromRealm } from './registry-rules.ts'
 
 /** A row in the order of the columns that were asked for. */
 export type Row = readonly (string | number | null)[]
@@ -76,10 +78,10 @@ export function toTokenRecord(row: Row): TokenRecord {
   }
 }
 
-/** A row of (idp, resource, used). */
-export function toUse(row: Row): { readonly idp: string; readonly resource: string; readonly used: number } {
-  const [idp, resource, used] = row
-  return { idp: text(idp, 'idp'), resource: text(resource, 'resource'), used: count(used, 'used') }
+/** A row of (idp with tenant, resource, used). */
+export function toUse(row: Row): Awaited<ReturnType<Registry['quota']>>[number] {
+  const [realm, resource, used] = row
+  return { ...fromRealm(text(realm, 'idp')), resource: text(resource, 'resource'), used: count(used, 'used') }
 }
 
 /** A decision as it is kept: in the order of `toDecision()`. */

@@ -114,7 +114,7 @@ describe.skipIf(ground.platform === undefined)('createRevocationLog()', () => {
 describe.skipIf(ground.platform === undefined)('createRegistry()', () => {
   if (ground.platform === undefined) return
   const { createRegistry } = ground.platform.cloudflare
-  const use = { idp: 'acme', user: 'alice', resource: 'orders', month: '2026-11' }
+  const use = { idp: 'acme', tenant: undefined, user: 'alice', resource: 'orders', month: '2026-11' }
   const connection: Connection = {
     name: 't1:1',
     idp: 'acme',

@@ -25,7 +25,7 @@ function month(ago = 0): string {
 }
 
 function use(options: Partial<QuotaKey> = {}): QuotaKey {
-  return { idp: 'acme', user: fresh(), resource: 'orders', month: month(), ...options }
+  return { idp: 'acme', tenant: undefined, user: fresh(), resource: 'orders', month: month(), ...options }
 }
 
 function connection(options: Partial<Connection> = {}): Connection {
@@ -68,7 +68,10 @@ function token(options: Partial<TokenRecord> = {}): TokenRecord {
 
 async function used(of: QuotaKey): Promise<number> {
   const uses = await registry.quota(of.user, of.month)
-  return uses.find(({ idp, resource }) => idp === of.idp && resource === of.resource)?.used ?? 0
+  const mine = uses.find(
+    ({ idp, tenant, resource }) => idp === of.idp && tenant === of.tenant && resource === of.resource,
+  )
+  return mine?.used ?? 0
 }
 
 describe('Registry.reserve() and release()', () => {
@@ -118,14 +121,29 @@ describe('Registry.reserve() and release()', () => {
     expect(await registry.reserve(place, 1)).toEqual({ allowed: true, used: 1 })
   })
 
-  test('provider, user, resource and month are counted apart', async () => {
+  test('provider, tenant, user, resource and month are counted apart', async () => {
     const place = use()
     await registry.reserve(place, 1)
-    const others = [{ idp: 'other' }, { user: fresh() }, { resource: 'tasks' }, { month: month(1) }]
+    const others = [
+      { idp: 'other' },
+      { tenant: 'a/b' },
+      { tenant: 'a' },
+      { user: fresh() },
+      { resource: 'tasks' },
+      { month: month(1) },
+    ]
     for (const other of others) {
       expect(await registry.reserve({ ...place, ...other }, 1)).toEqual({ allowed: true, used: 1 })
     }
     expect(await registry.reserve(place, 1)).toEqual({ allowed: false, used: 1 })
+  })
+
+  test('what one tenant gives back is not given back to another', async () => {
+    const place = use({ tenant: 'a' })
+    await registry.reserve(place, undefined)
+    await registry.release({ ...place, tenant: 'b' })
+    await registry.release({ ...place, tenant: undefined })
+    expect([await used(place), await used({ ...place, tenant: 'b' })]).toEqual([1, 0])
   })
 
   test('fields are not glued together: what moves from one into the next is another place', async () => {

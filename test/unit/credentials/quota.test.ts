@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { createRecordingSink } from '../../../src/platform/memory.ts'
 import { broker, edge } from '../support/outcomes.ts'
-import { createWorld, json, type World } from '../support/world.ts'
+import { createWorld, IDPS, json, type World } from '../support/world.ts'
 import { cost, withReuse } from './acquire-world.ts'
 
 const ALL = [{ id: 'all', effect: 'allow' }]
@@ -24,6 +24,20 @@ describe('an ID-JAG', () => {
     expect(await edge(world, { claims: { sub: 'bob' } })).toBe('200')
     expect(await used(world)).toEqual([{ idp: 'corp', resource: 'tasks', used: 2 }])
     expect(await used(world, 'bob')).toEqual([{ idp: 'corp', resource: 'tasks', used: 1 }])
+  })
+
+  test('is counted for the tenant of the user: nobody uses up what is meant for another of that name', async () => {
+    const corp = { ...IDPS.corp, claims: { tenant: 'tid' } }
+    const world = createWorld({ idps: { corp }, rules: ALL, quota: { id_jags_per_user_resource_month: 1 } })
+    for (const tid of ['evil', 'acme']) {
+      expect(await edge(world, { claims: { tid } })).toBe('200')
+      pass(world)
+      expect(await edge(world, { claims: { tid } })).toBe('403 LIM201')
+    }
+    expect(await used(world)).toEqual([
+      { idp: 'corp', tenant: 'acme', resource: 'tasks', used: 1 },
+      { idp: 'corp', tenant: 'evil', resource: 'tasks', used: 1 },
+    ])
   })
 
   test('that the identity provider did not give is not counted', async () => {

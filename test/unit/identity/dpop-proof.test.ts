@@ -422,7 +422,7 @@ describe('an administrator', () => {
       idps: [idp({ clients: new Map([['web', idpClient('web', 'edge')]]) })],
       admin: {
         access: undefined,
-        idToken: { clients: undefined, view: holders, revoke: holders },
+        idToken: { clients: undefined, tenants: undefined, view: holders, revoke: holders },
         decisionsKept: 0,
       },
     })

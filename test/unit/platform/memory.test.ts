@@ -134,7 +134,7 @@ describe('createMemoryRevocationLog()', () => {
 })
 
 describe('createMemoryRegistry()', () => {
-  const use = { idp: 'acme', user: 'alice', resource: 'orders', month: '2027-01' }
+  const use = { idp: 'acme', tenant: undefined, user: 'alice', resource: 'orders', month: '2027-01' }
   const connection: Connection = {
     name: 'n',
     idp: 'acme',

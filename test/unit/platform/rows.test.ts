@@ -168,7 +168,8 @@ describe('toTokenRecord()', () => {
 describe('toUse()', () => {
   test('reads a row, or throws', () => {
     const row: Row = ['acme', 'orders', 3]
-    expect(toUse(row)).toStrictEqual({ idp: 'acme', resource: 'orders', used: 3 })
+    expect(toUse(row)).toStrictEqual({ idp: 'acme', tenant: undefined, resource: 'orders', used: 3 })
+    expect(toUse(['acme/a/b', 'orders', 3])).toMatchObject({ idp: 'acme', tenant: 'a/b' })
     for (const wrong of damaged(row, [null])) expect(() => toUse(wrong)).toThrow('cannot read')
   })
 })

@@ -478,7 +478,8 @@ describe('the ID-JAG', () => {
   test('of a tenant that is not served, or of none where one is configured, is refused', async () => {
     const claims = { groups: 'groups', tenant: 'org_id' }
     const of = async (tenant: object, options: object = {}) =>
-      (await told(subjectWorld({ claims, ...options }), tenant)).code
+      (await told(subjectWorld({ claims, rules, ...options }), tenant)).code
+    const rules = [{ id: 'acme', effect: 'allow', who: { users: ['alice'], tenants: ['acme'] }, resources: ['tasks'] }]
     const served = {
       idps: {
         corp: {
