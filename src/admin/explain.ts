@@ -6,13 +6,28 @@ import { readDelegation, toClaimReading } from '../identity/identity.ts'
 import { numericDate } from '../lib/numeric-date.ts'
 import type { Action, ClaimReading, Principal } from '../model.ts'
 import type { Idp, IdpClient, Resource, ScopeToken } from '../parties.ts'
-import { targetOf } from '../oauth/legs.ts'
-import { GRANT_TYPE, TOKEN_TYPE } from '../oauth/vocabulary.ts'
+import { ACTS_ITSELF } from '../oauth/client-auth.ts'
+import { toExchangeParameters, toRedeemParameters } from '../oauth/legs.ts'
+import { GRANT_TYPE } from '../oauth/vocabulary.ts'
 import type { Explanation, Policy } from '../policy/policy.ts'
+import type { DpopUse } from '../quirks.ts'
 import type { RevocationSnapshot } from '../revocation/revocation.ts'
 
 /** Why nobody could come in this way, or what is left open about it. */
-export type ChainNote = 'no_proxy' | 'no_edge_client' | 'no_authentication' | 'several_idp_clients'
+export type ChainNote =
+  | 'no_proxy'
+  | 'no_edge_client'
+  | 'no_authentication'
+  | 'several_idp_clients'
+  /** Whom the user acts through is told to the identity provider: by our own assertion, or as the caller says. */
+  | 'actor_is_client'
+  | 'actor_of_caller'
+
+/**
+ * A DPoP proof that goes with a request. `if_taken`: unless the metadata of the server says that it takes none of ours;
+ * `if_bound`: where the ID-JAG turns out to be bound to our key. The parameters are those of a request with it.
+ */
+export type ProofNote = 'sent' | 'if_taken' | 'if_bound'
 
 /** On the wire. */
 export interface ExplainAnswer {
@@ -49,8 +64,10 @@ interface Leg {
   /** Absent: found by discovery. */
   readonly token_endpoint?: string
   readonly client_id: string
-  /** What is sent beside tokens and our authentication. */
+  /** What is sent beside tokens and our authentication. Of authorization_details the types alone were asked about. */
   readonly parameters: Readonly<Record<string, string>>
+  /** Absent: without one. */
+  readonly proof?: ProofNote
 }
 
 /** A question whose names have been found in the configuration. */
@@ -148,12 +165,15 @@ function chainOf(permitted: Permitted, config: Config, wanted: string | undefine
   const [first, second] = wanted === undefined ? candidates : candidates.filter(({ name }) => name === wanted)
   const server = resource.authorizationServer
   const rasClient = rasClientFor(resource, client)
-  const scope: Record<string, string> = scopes.length === 0 ? {} : { scope: scopes.join(' ') }
   const details = action.kind === 'token' ? action.details : undefined
   const notes: ChainNote[] = []
   if (action.kind === 'http' && resource.proxy === undefined) notes.push('no_proxy')
   if (first === undefined) notes.push(action.kind === 'http' ? 'no_edge_client' : 'no_authentication')
   if (second !== undefined) notes.push('several_idp_clients')
+  const quirks = first === undefined ? undefined : idp?.quirks
+  if (quirks?.actorToken === 'client_assertion') notes.push('actor_is_client')
+  if (quirks?.actorToken === 'caller' && action.kind === 'token') notes.push('actor_of_caller')
+  const redeemProof = proofOfRedemption(resource, quirks?.dpop ?? 'off')
   return {
     notes,
     ...(idp === undefined || first === undefined
@@ -167,22 +187,28 @@ function chainOf(permitted: Permitted, config: Config, wanted: string | undefine
             client_id: first.id,
             parameters: {
               grant_type: GRANT_TYPE.tokenExchange,
-              requested_token_type: TOKEN_TYPE.idJag,
-              subject_token_type: TOKEN_TYPE.idToken,
-              ...targetOf({ ...idp.quirks, audience: server.audience, resource: resource.resource }),
-              ...scope,
+              ...toExchangeParameters('id_token', {
+                ...idp.quirks,
+                audience: server.audience,
+                resource: resource.resource,
+                scopes,
+                details,
+              }),
+              ...(idp.quirks.actorToken === 'client_assertion' ? ACTS_ITSELF : {}),
             },
+            ...proofIn(proofOf(idp.quirks.dpop, idp)),
           },
         }),
     redeem: {
       issuer: server.issuer,
       ...endpointOf(server),
       client_id: rasClient.id,
-      parameters: {
-        grant_type: GRANT_TYPE.jwtBearer,
-        ...(server.quirks.sendScope === 'same' ? scope : {}),
-        ...(server.quirks.sendResource && resource.resource !== undefined ? { resource: resource.resource } : {}),
-      },
+      parameters: toRedeemParameters(scopes, redeemProof !== undefined, {
+        ...server.quirks,
+        sendScope: server.quirks.sendScope === 'same',
+        resource: resource.resource,
+      }),
+      ...proofIn(redeemProof),
     },
     cache: {
       key: describeKey({ principal, client, idpClient: first, resource, scopes, details, assurance }),
@@ -195,6 +221,24 @@ function chainOf(permitted: Permitted, config: Config, wanted: string | undefine
   }
 }
 
+type Endpoint = Pick<Idp, 'tokenEndpoint'>
+
+/** Metadata is looked at only where the endpoint is found by it. Where a proof is required nothing is sent without one. */
+function proofOf(use: DpopUse, { tokenEndpoint }: Endpoint): ProofNote | undefined {
+  if (use === 'off') return undefined
+  return use === 'try' && tokenEndpoint === undefined ? 'if_taken' : 'sent'
+}
+
+/** Whoever redeems an ID-JAG that is bound to a key proves possession of it, whatever is to become of the token. */
+function proofOfRedemption({ dpop, authorizationServer }: Resource, ofExchange: DpopUse): ProofNote | undefined {
+  const own = ofExchange === 'require' ? 'sent' : proofOf(dpop, authorizationServer)
+  return own ?? (ofExchange === 'try' ? 'if_bound' : undefined)
+}
+
+function proofIn(proof: ProofNote | undefined): { readonly proof?: ProofNote } {
+  return proof === undefined ? {} : { proof }
+}
+
 /** As whose audience an ID token could come: at the edge it must make the caller, at the token endpoint the caller must be somebody. */
 function idpClientsFor(idp: Idp, client: string, action: Action, config: Config): readonly IdpClient[] {
   const caller = config.clients.get(client)
@@ -203,6 +247,6 @@ function idpClientsFor(idp: Idp, client: string, action: Action, config: Config)
   return caller?.auth === undefined ? [] : own
 }
 
-function endpointOf({ tokenEndpoint }: { readonly tokenEndpoint: string | undefined }) {
+function endpointOf({ tokenEndpoint }: Endpoint) {
   return tokenEndpoint === undefined ? {} : { token_endpoint: tokenEndpoint }
 }

@@ -4,6 +4,7 @@
 import * as v from 'valibot'
 import type { ExplainAnswer } from '../admin/admin.ts'
 import type { Situation } from '../config/config.ts'
+import { GRANT_TYPE } from '../oauth/vocabulary.ts'
 import { isRefusalCode, titleOf } from '../refusal.ts'
 import { plain } from './id-token.ts'
 
@@ -13,6 +14,7 @@ const leg = {
   token_endpoint: v.optional(v.string()),
   client_id: v.string(),
   parameters: v.record(v.string(), v.string()),
+  proof: v.optional(v.string()),
 }
 
 /** As far as it is shown; a newer gateway may say more. */
@@ -138,6 +140,8 @@ const NOTES: Readonly<Record<string, string>> = {
   no_proxy: 'the resource has no "proxy": no proxied request reaches it',
   no_edge_client: 'nobody comes in this way: no client of the identity provider has this caller as its "edge_client"',
   no_authentication: 'this caller has no "auth" or no such ID tokens: it cannot use the token endpoint',
+  actor_is_client: 'the assertion that authenticates our client is sent as actor_token, too',
+  actor_of_caller: 'an actor_token of the caller is passed on with its type, where there is one',
   several_idp_clients: 'the audience of the ID token picks the client of the identity provider; here the first',
 }
 
@@ -145,10 +149,10 @@ function toChain({ notes, exchange, redeem, cache, forward }: Chain): readonly s
   const lines = notes.map((note) => `  note      ${NOTES[note] ?? note}`)
   if (exchange !== undefined) {
     lines.push(`  exchange  at ${exchange.idp} (${placeOf(exchange)}) as ${exchange.client} (${exchange.client_id})`)
-    lines.push(...toParameters(exchange.parameters))
+    lines.push(...toParameters(exchange))
   }
   lines.push(`  redeem    at ${redeem.issuer} (${placeOf(redeem)}) as ${redeem.client_id}`)
-  lines.push(...toParameters(redeem.parameters))
+  lines.push(...toParameters(redeem))
   lines.push(`  keep      until the token ends, at most ${cache.max_ttl_seconds} s, under`)
   for (const [part, value] of Object.entries(cache.key)) {
     if (value !== undefined && value !== null && value !== '') lines.push(`            ${part} ${text(value)}`)
@@ -161,8 +165,18 @@ function placeOf({ token_endpoint: endpoint }: { readonly token_endpoint?: strin
   return endpoint ?? 'token endpoint by discovery'
 }
 
-function toParameters(parameters: Readonly<Record<string, string>>): readonly string[] {
-  return Object.entries(parameters).map(([name, value]) => `            ${name}=${value}`)
+const PROOFS: Readonly<Record<string, string>> = {
+  sent: 'with a DPoP proof',
+  if_taken: 'with a DPoP proof, unless the metadata of the server says that it takes none with ES256',
+  if_bound: 'with a DPoP proof, if the ID-JAG is bound to our key',
+}
+
+function toParameters({ parameters, proof }: Chain['redeem']): readonly string[] {
+  const lines = Object.entries(parameters).map(([name, value]) => `            ${name}=${value}`)
+  if (proof === undefined) return lines
+  const isOfGrant = parameters['grant_type'] === GRANT_TYPE.jwtDpop && proof !== 'sent'
+  const otherwise = isOfGrant ? `; without one grant_type=${GRANT_TYPE.jwtBearer}` : ''
+  return [...lines, `            ${PROOFS[proof] ?? proof}${otherwise}`]
 }
 
 function text(value: unknown): string {

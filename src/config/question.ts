@@ -41,7 +41,7 @@ function parseToken(resource: string, words: readonly string[], types: readonly 
   const scopes = words.filter(isScope)
   if (scopes.length !== words.length) return err('scopes follow the resource, with single spaces between them')
   const asked: readonly ScopeToken[] | undefined = scopes.length === 0 ? undefined : scopes
-  const details = types.length === 0 ? undefined : { json: '', types }
+  const details = types.length === 0 ? undefined : { json: JSON.stringify(types.map((type) => ({ type }))), types }
   return ok({ resource, action: { kind: 'token', scopes: asked, details } })
 }
 

@@ -69,6 +69,9 @@ function secretsOf(auth: OutboundAuth): readonly SecretName[] {
   return 'keys' in auth ? auth.keys : []
 }
 
+/** What stands beside the `actor_token` of a client that acts itself. */
+export const ACTS_ITSELF = { actor_token_type: TOKEN_TYPE.jwt } as const
+
 /** The same client, acting in the user's name: what authenticates it is the `actor_token`, too, as Okta's guides show it. */
 export function asActor(client: OwnClient): OwnClient {
   const acting =
@@ -78,7 +81,7 @@ export function asActor(client: OwnClient): OwnClient {
       const assertion = body.get('client_assertion')
       if (assertion === null) throw new Error('a client without an assertion cannot act')
       body.set('actor_token', assertion)
-      body.set('actor_token_type', TOKEN_TYPE.jwt)
+      body.set('actor_token_type', ACTS_ITSELF.actor_token_type)
     }
   return {
     ...client,

@@ -88,14 +88,8 @@ export interface RedeemRequest {
 
 /** Leg 1. Refuses with IDP1xx. */
 export async function exchangeForIdJag(fetch: Fetch, request: ExchangeRequest): Promise<Result<IdJag, LegRefusal>> {
-  const parameters = new URLSearchParams({
-    requested_token_type: TOKEN_TYPE.idJag,
-    ...targetOf(request),
-    subject_token: request.subject.token.reveal(),
-    subject_token_type: TYPE_OF[request.subject.kind],
-  })
-  if (request.scopes.length > 0) parameters.set('scope', request.scopes.join(' '))
-  if (request.details !== undefined) parameters.set('authorization_details', request.details.json)
+  const parameters = new URLSearchParams(toExchangeParameters(request.subject.kind, request))
+  parameters.set('subject_token', request.subject.token.reveal())
   if (request.actor !== undefined) {
     parameters.set('actor_token', request.actor.token.reveal())
     parameters.set('actor_token_type', request.actor.type)
@@ -118,6 +112,21 @@ export async function exchangeForIdJag(fetch: Fetch, request: ExchangeRequest): 
   if (idJag.details?.types.length === 0) return err({ code: 'IDP107', detail: 'the answer grants none' })
   const bound = await judgeBinding(confirmation, binding)
   return bound.ok ? ok({ ...idJag, bound: bound.value }) : err({ code: 'IDP113', detail: bound.error })
+}
+
+/** What leg 1 sends beside tokens, the grant type and our authentication. */
+export function toExchangeParameters(
+  kind: SubjectTokenKind,
+  request: Pick<ExchangeRequest, 'target' | 'audience' | 'resource' | 'sendResource' | 'scopes' | 'details'>,
+): Record<string, string> {
+  const { scopes, details } = request
+  return {
+    requested_token_type: TOKEN_TYPE.idJag,
+    ...targetOf(request),
+    subject_token_type: TYPE_OF[kind],
+    ...(scopes.length === 0 ? {} : { scope: scopes.join(' ') }),
+    ...(details === undefined ? {} : { authorization_details: details.json }),
+  }
 }
 
 /** What a SAML assertion is first exchanged for, where two steps are needed (draft section 4.5). Refuses with IDP1xx. */
@@ -157,7 +166,7 @@ async function judgeBinding(
 }
 
 /** Before revision 05 of the individual draft, `resource` named the authorization server, and nothing the API. */
-export function targetOf({
+function targetOf({
   target,
   audience,
   resource,
@@ -213,15 +222,27 @@ function judgeIdJag(body: JsonObject, request: ExchangeRequest): Result<JudgedId
 
 /** Leg 2. Refuses with RAS1xx. */
 export async function redeemIdJag(fetch: Fetch, request: RedeemRequest): Promise<Result<AccessToken, LegRefusal>> {
-  const parameters = new URLSearchParams({ assertion: request.idJag.token.reveal() })
-  if (request.sendScope && request.idJag.scopes.length > 0) parameters.set('scope', request.idJag.scopes.join(' '))
-  if (request.sendResource && request.resource !== undefined) parameters.set('resource', request.resource)
-  const { ras, idJag, binding, redeemGrant } = request
-  const grantType = binding !== undefined && redeemGrant === 'jwt-dpop' ? GRANT_TYPE.jwtDpop : GRANT_TYPE.jwtBearer
+  const { ras, idJag, binding } = request
+  const { grant_type: grantType, ...more } = toRedeemParameters(idJag.scopes, binding !== undefined, request)
+  const parameters = new URLSearchParams({ assertion: idJag.token.reveal(), ...more })
   const asked = { endpoint: ras, grantType, parameters, prover: binding?.prover }
   const answer = judgeAnswer(await ask(fetch, asked), 'RAS', idJag.token, idJag.details)
   if (!answer.ok) return answer
   return judgeAccessToken(answer.value.body ?? {}, request)
+}
+
+/** What leg 2 sends beside the ID-JAG and our authentication. */
+export function toRedeemParameters(
+  scopes: readonly ScopeToken[],
+  isProven: boolean,
+  request: Pick<RedeemRequest, 'sendScope' | 'sendResource' | 'resource' | 'redeemGrant'>,
+): Record<string, string> & { readonly grant_type: string } {
+  const { sendScope, sendResource, resource, redeemGrant } = request
+  return {
+    grant_type: isProven && redeemGrant === 'jwt-dpop' ? GRANT_TYPE.jwtDpop : GRANT_TYPE.jwtBearer,
+    ...(sendScope && scopes.length > 0 ? { scope: scopes.join(' ') } : {}),
+    ...(sendResource && resource !== undefined ? { resource } : {}),
+  }
 }
 
 function judgeAccessToken(body: JsonObject, request: RedeemRequest): Result<AccessToken, Refusal> {
