@@ -34,6 +34,8 @@ export interface SubjectMemory {
   /** Whose it is and since when, as soon as the identity provider has said so once. It can never be another's. */
   readonly user: IntroducedUser | undefined
   readonly since: NumericDate | undefined
+  /** A cut-off has been met: it stays over when the cut-off is long forgotten. */
+  readonly ended: boolean
   /** The newest first. */
   readonly entries: readonly IntroductionEntry[]
 }
@@ -99,6 +101,7 @@ const memory = v.strictObject({
   successor: v.optional(secret),
   user: v.optional(user),
   since: v.optional(date),
+  ended: v.optional(v.boolean()),
   entries: v.array(entry),
 })
 const VERSION = v.literal(1)
@@ -124,8 +127,8 @@ export function decodeIntroduction(bytes: Uint8Array): IntroductionEntry | undef
 export function decodeMemory(bytes: Uint8Array): SubjectMemory | undefined {
   const stored = v.safeParse(storedMemory, fromJson(bytes))
   if (!stored.success) return undefined
-  const { successor, user: whose, since, entries } = stored.output.memory
-  return { successor, user: whose && filledUser(whose), since, entries: entries.map(filled) }
+  const { successor, user: whose, since, ended = false, entries } = stored.output.memory
+  return { successor, user: whose && filledUser(whose), since, ended, entries: entries.map(filled) }
 }
 
 function plain({ idJag, key: pair, ...rest }: IntroductionEntry) {

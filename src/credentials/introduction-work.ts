@@ -37,7 +37,7 @@ const MAX_ENTRIES = 8
 /** Less than what the seal takes, with room to spare. */
 const MAX_MEMORY_BYTES = 96 * 1024
 
-const NOTHING: SubjectMemory = { successor: undefined, user: undefined, since: undefined, entries: [] }
+const NOTHING: SubjectMemory = { successor: undefined, user: undefined, since: undefined, ended: false, entries: [] }
 
 type Landed = Extract<Awaited<ReturnType<SubjectWork>>, { readonly sealed: unknown }>
 
@@ -46,7 +46,9 @@ export function createSubjectWork(tools: Tools, identity: Pick<Identity, 'readId
     const ms: Times = {}
     const parties = resolve(tools.config, job)
     if (!parties.ok) return refused(parties.error, ms)
-    const memory = (await recall(job, state, tools)) ?? NOTHING
+    const recalled = await recall(job, state, tools)
+    if (!recalled.ok) return refused(recalled.error, ms)
+    const memory = recalled.value ?? NOTHING
     const known = memory.entries.find((entry) => isGood(entry, job, tools.clock.now()))
     if (known !== undefined) return { sealed: await seal(known, job, tools), fresh: false, ms }
     const introduced = await introduce(job, parties.value, memory, keep, { ...tools, identity }, ms)
@@ -71,12 +73,24 @@ async function introduce(
   const obtainedAt = clock.epochMillis()
   // Who has been cut off is not asked for, as soon as it is known who that is.
   const whose = memory.user?.subject
-  const standing = await checkStanding(job, whose ?? NOBODY_YET, memory.since ?? clock.now(), tools)
-  if (!standing.ok) return standing
+  const standing = memory.ended
+    ? err({ code: 'TOK109' } as const)
+    : await checkStanding(job, whose ?? NOBODY_YET, memory.since ?? clock.now(), tools)
   let current = memory
   const remember = async (next: SubjectMemory): Promise<void> => {
     current = next
     await keep(await toState(next, job, tools))
+  }
+  // For as long as it is shown it is known, refused or not: what is forgotten would count as a new sign-in.
+  const keepKnown = async (): Promise<void> => {
+    if (whose !== undefined) await remember(current)
+  }
+  if (!standing.ok) {
+    const { code } = standing.error
+    if (whose !== undefined && code === 'TOK109')
+      current = { ...memory, successor: undefined, entries: [], ended: true }
+    await keepKnown()
+    return standing
   }
   const shown = { kind: job.kind, token: memory.successor ?? new Secret(job.token) }
   const { quirks } = parties.idp
@@ -94,8 +108,11 @@ async function introduce(
     tools,
     ms,
   )
-  if (!obtained.ok) return obtained
-  const found = await readUser(job, obtained.value.idJag, parties, tools)
+  if (!obtained.ok) {
+    await keepKnown()
+    return obtained
+  }
+  const found = await readUser(obtained.value.idJag, parties, tools)
   if (!found.ok) return found
   const { user, manner, signedIn, until } = found.value
   if (memory.user !== undefined && !isSame(memory.user, user))
@@ -133,7 +150,6 @@ interface Found extends Pick<IntroductionEntry, 'manner'> {
 }
 
 async function readUser(
-  { kind }: SubjectJob,
   idJag: IdJag,
   { idp, resource, rasClient }: Parties,
   { identity }: WorkTools,
@@ -142,8 +158,8 @@ async function readUser(
   const principal = await identity.readIdJag(idJag.token, idp.name, target)
   if (!principal.ok) return principal
   const { issuer, subject, tenant, issuedAt, authTime = issuedAt, expiresAt } = principal.value
-  // Nothing in a refresh token says when it was issued. It may be as old as the login, and a cut-off must not miss it.
-  const signedIn = kind === 'refresh_token' ? soonest(issuedAt, authTime) : issuedAt
+  // Nothing that can be read here says when the token was issued. It may be as old as the login, and a cut-off must not miss it.
+  const signedIn = soonest(issuedAt, authTime)
   return ok({ user: { issuer, subject, tenant }, manner: mannerOf(principal.value), signedIn, until: expiresAt })
 }
 
@@ -174,18 +190,25 @@ async function recall(
   job: SubjectJob,
   state: SubjectState | undefined,
   { ring, introductions }: Tools,
-): Promise<SubjectMemory | undefined> {
+): Promise<Result<SubjectMemory | undefined, Refusal>> {
   if (state !== undefined) {
     const plain = await ring.open(job.name, state.sealed)
-    return plain && decodeMemory(plain)
+    const memory = plain && decodeMemory(plain)
+    if (memory !== undefined) return ok(memory)
+    // Sealed by a newer deployment. To go on without it would be to show a token that has a successor, and to forget a cut-off.
+    return err({
+      code: 'INT101',
+      detail: 'what is known of the subject token cannot be read here',
+      retryAfterSeconds: 5,
+    })
   }
   for (const name of job.olderNames) {
     const sealed = await introductions.recall(name)
     const plain = sealed && (await ring.open(name, sealed))
     const memory = plain && decodeMemory(plain)
-    if (memory !== undefined) return memory
+    if (memory !== undefined) return ok(memory)
   }
-  return undefined
+  return ok(undefined)
 }
 
 async function toState(memory: SubjectMemory, job: SubjectJob, { ring, clock }: Tools): Promise<SubjectState> {
@@ -193,11 +216,11 @@ async function toState(memory: SubjectMemory, job: SubjectJob, { ring, clock }: 
   const entries = memory.entries.filter(({ until }) => now < until).slice(0, MAX_ENTRIES)
   const whole = encodeMemory({ ...memory, entries })
   const plain = whole.length <= MAX_MEMORY_BYTES ? whole : encodeMemory({ ...memory, entries: entries.slice(0, 1) })
-  // An assertion is of no use once it has led to nothing for a while; a refresh token may be shown for weeks.
-  const until =
-    job.kind === 'refresh_token'
-      ? plusSeconds(now, REFRESH_TOKEN_IDLE_SECONDS)
-      : numericDate(Math.max(now + KV_FLOOR_SECONDS, ...entries.map((entry) => entry.until)))
+  // An assertion is of no use once it has led to nothing for a while; a refresh token may be shown for weeks, and is not asked
+  // about while an introduction is alive.
+  const lastUse = numericDate(Math.max(now + KV_FLOOR_SECONDS, ...entries.map((entry) => entry.until)))
+  const isLasting = job.kind === 'refresh_token' || memory.ended
+  const until = isLasting ? plusSeconds(lastUse, REFRESH_TOKEN_IDLE_SECONDS) : lastUse
   return { sealed: await ring.seal(job.name, plain), until }
 }
 

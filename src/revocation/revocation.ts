@@ -57,7 +57,10 @@ export function forgetAt(
   { admin, cache, idps }: Pick<Config, 'admin' | 'cache' | 'idps'>,
 ): number {
   const signIns = [...idps.values()].map(({ idToken, quirks }) =>
-    quirks.subjectTokens.has('refresh_token') ? REFRESH_TOKEN_IDLE_SECONDS : idToken.maxAgeSeconds + SKEW_SECONDS,
+    // Its last use may have been by an introduction that is as old as those become.
+    quirks.subjectTokens.has('refresh_token')
+      ? REFRESH_TOKEN_IDLE_SECONDS + cache.maxTtlSeconds
+      : idToken.maxAgeSeconds + SKEW_SECONDS,
   )
   // Who comes through Access has no identity provider here, and comes through no calling client.
   const reachesAccess = admin?.access !== undefined && idp === undefined && client === undefined

@@ -701,9 +701,11 @@ describe('what is ended', () => {
     expect(cost(world)).toEqual([1, 0])
     const fresh = world.sessions.refreshToken({ claims: { auth_time: world.clock.now() } })
     expect((await askWith(world, { token: fresh })).status).toBe(200)
-    // An assertion is as young as an ID token, whenever the login was.
+    // So does an assertion; where no login is told, it is as young as its ID-JAG.
     const assertion = world.sessions.assertion({ claims: { auth_time: login } })
-    expect((await askWith(world, { kind: 'saml2', token: assertion })).status).toBe(200)
+    expect((await askWith(world, { kind: 'saml2', token: assertion })).code).toBe('TOK109')
+    const untold = world.sessions.assertion()
+    expect((await askWith(world, { kind: 'saml2', token: untold })).status).toBe(200)
   })
 
   test('tokens of a resource that were cut off are obtained anew, by a new ID-JAG', async () => {
