@@ -647,6 +647,26 @@ describe('policy', () => {
       const redeemed = world.seen('ras').map(({ form }) => claimsOf(form.get('assertion') ?? '')['scope'])
       expect(redeemed).toEqual(['tasks.read'])
       expect(world.sessions.reuses).toBe(0)
+      // The one that told who it is, and the one that was redeemed.
+      expect(cost(world)).toEqual([2, 1])
+    },
+  )
+
+  test.each([{ send_scope: 'none' }, { extra_scopes: 'accept' }])(
+    'makes a server with %j cost no second ID-JAG where no more is asked for than the user may have',
+    async (quirks) => {
+      const rules = [
+        { id: 'all', effect: 'allow', resources: ['tasks'] },
+        { id: 'readers', effect: 'deny', who: { users: ['corp/alice'] }, scopes: ['tasks.write'] },
+      ]
+      const server = { ...RESOURCES.tasks.authorization_server, quirks }
+      const world = subjectWorld({
+        rules,
+        resources: { ...RESOURCES, tasks: { ...RESOURCES.tasks, authorization_server: server } },
+      })
+      const told = await askWith(world, { token: world.sessions.refreshToken(), form: { scope: 'tasks.read' } })
+      expect(told.status).toBe(200)
+      expect(cost(world)).toEqual([1, 1])
     },
   )
 })
