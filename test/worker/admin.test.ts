@@ -137,7 +137,11 @@ describe('200 and 204', () => {
 test('400, 401, 403, 404, 405, 413 and 415 are problems with a code, and no cache keeps them', async () => {
   const ops = await as('sue', ['ops'])
   const answers = [
+    await ask('POST', 'revocations', ops, []),
+    await ask('POST', 'revocations', ops, { user: 'ann', resource: 'nothing' }),
+    await ask('POST', 'blocks', ops, { user: 'ann', until: '2020-01-01T00:00:00Z' }),
     await ask('POST', 'revocations', ops, {}),
+    await ask('POST', 'blocks', ops, { user: 'sue' }),
     await ask('GET', 'connections', {}),
     await ask('GET', 'connections', await as('bob', ['everyone'])),
     await ask('POST', 'revocations', { ...ops, origin: 'https://evil.example' }, { user: 'ann' }),
@@ -147,7 +151,11 @@ test('400, 401, 403, 404, 405, 413 and 415 are problems with a code, and no cach
     await ask('POST', 'revocations', { ...ops, 'content-type': 'text/plain' }, { user: 'ann' }),
   ]
   expect(answers.map(({ status, body }) => `${status} ${body.code}`)).toEqual([
+    '400 ADM100',
+    '400 ADM105',
+    '400 ADM106',
     '400 ADM107',
+    '400 ADM108',
     '401 ADM101',
     '403 ADM102',
     '403 ADM103',
@@ -161,6 +169,10 @@ test('400, 401, 403, 404, 405, 413 and 415 are problems with a code, and no cach
     expect(headers.get('cache-control')).toBe('no-store')
     expect(headers.has('www-authenticate')).toBe(status === 401)
   }
+  // None of the refused orders has left anything in force.
+  const { body } = await ask('GET', 'revocations', ops)
+  expect(JSON.stringify(body.cutoffs)).not.toMatch(/nothing/)
+  expect(body.blocks).toEqual([])
 })
 
 test('404 for everything where there is no administration', async () => {
