@@ -341,7 +341,8 @@ export type Secrets = (name: SecretName) => Promise<Secret>
 
 /** Where audit events go. Never throws. */
 export interface AuditSink {
-  write(event: AuditEvent): void
+  /** `unnamed`: further rules that were about it. An event names so many of them at most; who counts rules counts all. */
+  write(event: AuditEvent, unnamed?: readonly string[]): void
   /** Takes one event for good, and says within seconds whether it has. A sink without it promises nothing. */
   accept?(event: AuditEvent): Promise<boolean>
   /** How many events of this isolate will never arrive. */

@@ -8,7 +8,7 @@ import type { Rule } from '../parties.ts'
 import type { AuditSink, Clock } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
 import { toOcsf } from './ocsf.ts'
-import { toEvent, toLoadEvent, type Ending, type Facts, type Setting } from './event.ts'
+import { toEvent, toLoadEvent, toUnnamed, type Ending, type Facts, type Setting } from './event.ts'
 
 export type { Facts } from './event.ts'
 export { createArchive } from './archive.ts'
@@ -48,8 +48,8 @@ export function createRecorder(
   configHash: string,
 ): Recorder {
   const setting: Setting = { configHash, groupsOfRules: groupsOf(rules), sealingKeys: cache.sealingKeys }
-  const write = (event: AuditEvent): void => {
-    for (const sink of sinks) sink.write(event)
+  const write = (event: AuditEvent, unnamed?: readonly string[]): void => {
+    for (const sink of sinks) sink.write(event, unnamed)
   }
   let announced = false
   /** No sink can be reached before the first request is there. */
@@ -62,7 +62,8 @@ export function createRecorder(
     write(facts, ending) {
       if (sinks.length === 0) return
       if (!announced) announce(facts)
-      write(toEvent(facts, { ...ending, now: clock.now(), lost: lost() }, setting))
+      const event = toEvent(facts, { ...ending, now: clock.now(), lost: lost() }, setting)
+      write(event, toUnnamed(facts, ending.refusal))
     },
     release: audit.required
       ? async (facts) => {

@@ -86,12 +86,13 @@ export function createDecisionSink({ log, background, clock, sleep }: DecisionSi
   }
 
   return {
-    write(event) {
+    write(event, unnamed = []) {
       // What administrators look at is in the audit log; here it would push out what they look for.
       if (event.admin !== undefined || event.event === 'config.load') return
       const { time } = event
       if (current === undefined || !time.startsWith(current.hour)) current = hourOf(time.slice(0, 13))
       count(current, event)
+      for (const rule of unnamed) hit(current.hits, rule, time)
       if (event.lost !== undefined && event.lost > eventsLost) {
         current.lostEvents += event.lost - eventsLost
         eventsLost = event.lost

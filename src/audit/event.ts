@@ -203,11 +203,21 @@ function userOf(
   return groups.length === 0 ? user : { ...user, groups }
 }
 
+/** So many other rules are named in an event; nobody would read more. */
+const MAX_OTHERS = 32
+const NONE: readonly string[] = []
+
+/** Rules that were about it, and that its event does not name. Nearly always there are none. */
+export function toUnnamed({ permit }: Facts, refusal: Refusal | undefined): readonly string[] {
+  const also = permit === undefined ? refusal?.also : permit.also
+  return also === undefined || also.length <= MAX_OTHERS ? NONE : also.slice(MAX_OTHERS)
+}
+
 function allowance({ rule, also, shadow }: Permit): NonNullable<AuditEvent['policy']> {
   return {
     effect: 'allow',
     rule,
-    ...(also.length === 0 ? {} : { also }),
+    ...(also.length === 0 ? {} : { also: also.slice(0, MAX_OTHERS) }),
     ...(shadow.length === 0 ? {} : { shadow }),
   }
 }
@@ -230,7 +240,11 @@ function denial(refusal: Refusal | undefined, rule: string | undefined): Partial
   if (!isByPolicy(refusal)) return {}
   const { also } = refusal
   return {
-    policy: { effect: 'deny', ...(rule === undefined ? {} : { rule }), ...(also === undefined ? {} : { also }) },
+    policy: {
+      effect: 'deny',
+      ...(rule === undefined ? {} : { rule }),
+      ...(also && { also: also.slice(0, MAX_OTHERS) }),
+    },
   }
 }
 

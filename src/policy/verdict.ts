@@ -44,15 +44,12 @@ export function judge(set: RuleSet, question: Question, resource: Resource): Ver
   return withOthers(shadow === NONE ? verdict : { ...verdict, shadow }, scales)
 }
 
-/** So many are named; nobody would read more. */
-const MAX_OTHERS = 32
-
 function withOthers(reason: Reason, { allowing, denying }: Scales): Verdict {
   const named = 'rule' in reason ? reason.rule : undefined
   // Nearly always: one rule was about it, and it is named.
   if (denying.length === 0 && allowing.length <= 1 && allowing[0]?.rule.id === named) return reason
   const ids = [...allowing, ...denying].map(({ rule }) => rule.id).filter((id) => id !== named)
-  return ids.length === 0 ? reason : { ...reason, also: ids.slice(0, MAX_OTHERS) }
+  return ids.length === 0 ? reason : { ...reason, also: ids }
 }
 
 /**

@@ -147,6 +147,23 @@ describe('what was decided', () => {
     expect(hits).toEqual(['first 1', 'second 2', 'less 1', 'idle 0'])
   })
 
+  test.each([
+    ['allowed', 'ann', 200],
+    ['denied', 'mallory', 403],
+  ])(
+    'is told of every rule that was about what was %s, of those too that its audit event has no room for',
+    async (_what, user, status) => {
+      const many = Array.from({ length: 40 }, (_, at) => ({ id: `also-${at}`, effect: 'allow' }))
+      world = await createWorld({ rules: [...many, { id: 'no-mallory', effect: 'deny', who: { users: ['mallory'] } }] })
+      expect((await world.use(user)).status).toBe(status)
+      const named = world.sink.events.at(-1)?.policy?.also ?? []
+      expect(named).toHaveLength(32)
+      const { rules } = (await look(RULES_PATH)).body
+      const hits = Array.isArray(rules) ? rules.map((rule) => Number(rule.hits)) : []
+      expect(hits).toEqual([...many.map(() => 1), user === 'mallory' ? 1 : 0])
+    },
+  )
+
   test('is told of so many days only, and never as if it had been counted for longer', async () => {
     await world.use('ann')
     world.clock.advance(10 * 24 * 3600)
