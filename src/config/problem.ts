@@ -2,7 +2,7 @@
 
 /**
  * The CFG family: 1xx keep the file from being used; 2xx are warnings of `jagway check`, 3xx its errors in a file that can be
- * used. The titles are for the manual.
+ * used. The titles are for the manual, and not in the Worker.
  */
 export const CONFIG_CODES = {
   CFG100: 'the file is not JSON with comments',

@@ -2,7 +2,7 @@
 // within it, can be judged in the same run.
 import * as v from 'valibot'
 import { isOfKey, mend, pathOf, Unknown } from './mend.ts'
-import { CONFIG_CODES, type ConfigCode, type Finding } from './problem.ts'
+import type { ConfigCode, Finding } from './problem.ts'
 import {
   configSchema,
   type ClientEntry,
@@ -79,6 +79,7 @@ function toFinding(issue: Issue, unknown: Unknown): Finding {
   }
 }
 
+/** Only `say` writes one into a message, and it takes no other. The table of titles would come into the Worker for this alone. */
 function isCode(word: string): word is ConfigCode {
-  return Object.hasOwn(CONFIG_CODES, word)
+  return /^CFG\d{3}$/.test(word)
 }
