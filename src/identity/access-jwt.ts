@@ -82,8 +82,9 @@ async function readSession(
   try {
     const identity = await session.getIdentity()
     if (!isObject(identity)) return refuse('Access session: nobody is logged in')
-    // As the platform says when somebody has logged in. Nothing promises that it does.
-    const iat = claimOf(identity, 'iat')
+    // When somebody has logged in. Nothing promises that it is there, and 0 stands for nothing too.
+    const told = claimOf(identity, 'iat')
+    const iat = told === 0 ? undefined : told
     const since = timeOf(iat)
     if (iat !== undefined && (since === undefined || since > now + SKEW_SECONDS))
       return refuse('Access session: iat is not a time in the past')

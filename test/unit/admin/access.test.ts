@@ -240,6 +240,7 @@ describe('an administrator who is revoked', () => {
   test.each([
     ['says since when it is', (now: number) => ({ iat: now })],
     ['does not say since when it is', () => ({})],
+    ['says 0 for it', () => ({ iat: 0 })],
   ])('is ended by a cut-off where the session of the platform %s', async (_how, more) => {
     const fresh = await createWorld()
     const identity = { email: 'sue@acme.example', ...more(fresh.clock.now()) }
