@@ -31,11 +31,17 @@ export async function startTlsFront(
     }
   })
   const { promise, resolve, reject } = Promise.withResolvers<void>()
+  // Those too whose handshake is not over: closing waits for them.
+  server.on('connection', (raw: Socket) => {
+    sockets.add(raw)
+    raw.once('close', () => sockets.delete(raw))
+  })
   server.once('error', reject)
   server.listen({ host, port }, resolve)
   await promise
-  // A handshake that fails is the caller's.
+  // A handshake that fails is the caller's, and one connection that cannot be taken is not the end.
   server.on('tlsClientError', () => undefined)
+  server.on('error', () => undefined)
   return {
     close: () =>
       new Promise((done) => {

@@ -209,10 +209,9 @@ async function send(
   const verdict = judge(first.value, permit, acquired.credential)
   if (verdict === 'fine') return first
   if (verdict === 'login_wanted' && !acquired.earlierLogin) return refuseForLogin(first.value, name)
-  const renewed =
-    acquired.origin === 'exchange'
-      ? err<Refusal>({ code: 'UPS101', name })
-      : await renew(ports, question, acquired, verdict)
+  // What was obtained just now may still come of an earlier login: an ID-JAG that an outage has left over.
+  const isNew = acquired.origin === 'exchange' && verdict !== 'login_wanted'
+  const renewed = isNew ? err<Refusal>({ code: 'UPS101', name }) : await renew(ports, question, acquired, verdict)
   // A missing scope is the resource's own answer, and stays it where no better token can be had.
   if (!renewed.ok && verdict === 'scope_missing') return first
   // One that has only just been renewed says nothing of the login.

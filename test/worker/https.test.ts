@@ -1,6 +1,7 @@
 // The gateway behind `--https-key` and `--https-cert`: TLS, and nothing of the runtime's own between it and the Worker.
 import type { IncomingMessage } from 'node:http'
 import { request } from 'node:https'
+import { connect as connectPlainly } from 'node:net'
 import { connect } from 'node:tls'
 import { generate } from 'selfsigned'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -10,6 +11,7 @@ import { openStage, type Stage } from '../support/stage.ts'
 let stage: Stage
 let token: string
 let ca: string
+let pair: { readonly key: string; readonly cert: string }
 
 beforeAll(async () => {
   const { private: key, cert } = await generate([{ name: 'commonName', value: '127.0.0.1' }], {
@@ -17,7 +19,8 @@ beforeAll(async () => {
     extensions: [{ name: 'subjectAltName', altNames: [{ type: 7, ip: '127.0.0.1' }] }],
   })
   ca = cert
-  stage = await openStage({ instances: 2, launch: (options) => launchGateway({ ...options, https: { key, cert } }) })
+  pair = { key, cert }
+  stage = await openStage({ instances: 2, launch: (options) => launchGateway({ ...options, https: pair }) })
   token = await stage.world.corp.idToken()
 })
 
@@ -74,4 +77,16 @@ test('a caller that speaks no TLS, or breaks off, harms nobody', async () => {
   await promise
   await fetch(`http://127.0.0.1:${port}/`).catch(() => undefined)
   expect((await ask(0, '/r/tasks/v1/todos'))[0]).toBe(200)
+})
+
+test('is not kept from closing by a connection whose handshake never comes', async () => {
+  const { world } = stage
+  const other = await openStage({ world, launch: (options) => launchGateway({ ...options, https: pair }) })
+  const { port } = new URL(other.gateway.url)
+  const silent = connectPlainly(Number(port), '127.0.0.1')
+  silent.on('error', () => undefined)
+  await new Promise<void>((done) => silent.once('connect', done))
+  const start = performance.now()
+  await other.close({ keepWorld: true })
+  expect(performance.now() - start).toBeLessThan(15_000)
 })

@@ -171,6 +171,19 @@ describe('a new login that the API has asked for', () => {
     expect(await visit(world, { auth_time: world.clock.now() })).toBe('200')
     expect(asked(world).slice(0, 2)).toEqual([2, 2])
   })
+
+  test('does not have to come back because an outage has left an ID-JAG of the login before', async () => {
+    const world = createTellingWorld()
+    const start = world.clock.now()
+    const { ras } = world.script
+    demand(world, ({ at }) => at > start)
+    world.script.ras = () => new Response(null, { status: 503 })
+    expect(await visit(world, { auth_time: start })).toBe('503 RAS112')
+    world.script.ras = ras
+    world.clock.advance(60)
+    expect(await visit(world, { auth_time: world.clock.now() })).toBe('200')
+    expect(asked(world)).toEqual([2, 3, 2])
+  })
 })
 
 test('an ID token for every hour of one login is one exchange', async () => {
