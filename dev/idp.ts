@@ -38,7 +38,7 @@ export type Idp = {
 }
 
 export const REDIRECT_URI = 'http://127.0.0.1/callback'
-export const PASSWORD_ACR = 'urn:acme:acr:password'
+const PASSWORD_ACR = 'urn:acme:acr:password'
 
 const ID_JAG_SECONDS = 300
 const ID_TOKEN_SECONDS = 3600

@@ -1,6 +1,6 @@
 // Writes docs/errors: a page for each code that jagway refuses with or says of the configuration, and a list of all of them.
-// Their source is the catalogue of the Worker and src/cli/pages, so a new code needs an entry there to compile, and `npm run errors` after that. `--check`
-// only compares.
+// Their source is the catalogue of the Worker and src/cli/pages, so a new code needs an entry there to compile, and `npm run
+// errors` after that. `--check` only compares.
 
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import process from 'node:process'

@@ -21,7 +21,7 @@ const conversion: ConversionConfig = {
 }
 
 /** File name to text. */
-export function schemaTexts(): ReadonlyMap<string, string> {
+function schemaTexts(): ReadonlyMap<string, string> {
   return new Map([
     ['jagway.v1.json', textOf('jagway configuration, version 1', toJsonSchema(configSchema, conversion))],
     ['audit-event.v1.json', textOf('jagway audit event, version 1', toJsonSchema(auditEventSchema, conversion))],

@@ -31,7 +31,7 @@ import {
 import { parseQuestion } from './question.ts'
 import { revoke, type RevocationTools } from './receipt.ts'
 
-export { explain, toPrincipal, type ChainNote, type ExplainAnswer, type Question } from './explain.ts'
+export { explain, toPrincipal, type ExplainAnswer } from './explain.ts'
 export { parseQuestion, type QuestionBody } from './question.ts'
 
 export interface AdminPorts extends RevocationTools {

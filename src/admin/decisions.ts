@@ -1,5 +1,5 @@
-// What was decided lately, how often, and what each rule had to do with it: the decision log as administrators ask for it. Nothing here is the
-// record that auditors keep; how much is missing is said.
+// What was decided lately, how often, and what each rule had to do with it: the decision log as administrators ask for it.
+// Nothing here is the record that auditors keep; how much is missing is said.
 import type { Config } from '../config/config.ts'
 import type { RevocationSelector } from '../connection.ts'
 import type { Outcome } from '../decision.ts'

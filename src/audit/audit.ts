@@ -1,5 +1,5 @@
-// The door of the room, and where events go: to every sink that is configured; and, where the configuration requires it, first to those that can say
-// that they have one for good.
+// The door of the room, and where events go: to every sink that is configured; and, where the configuration requires it,
+// first to those that can say that they have one for good.
 import type { AuditEvent } from '../audit-event.ts'
 import type { Config } from '../config/config.ts'
 import { toHex, toUtf8 } from '../lib/bytes.ts'

@@ -2,6 +2,7 @@
 // answer.
 import type { AuditEvent } from '../audit-event.ts'
 import type { AuditSink, Background, Clock } from '../ports.ts'
+import { createSender } from './sender.ts'
 
 export interface BatchPorts {
   /** An event as one line. */
@@ -21,13 +22,11 @@ const MAX_BATCH = 100
 const MAX_WAITING = 2_000
 /** Between the tries for one batch. */
 const PAUSES_MS = [500, 2_000]
-/** Work in the background may be ended by the platform without a word; whoever began to send is then no longer waited for. */
-const SENDER_DEADLINE_MS = 30_000
 
 export function createBatches(post: Post, ports: BatchPorts): Required<Pick<AuditSink, 'write' | 'lost'>> {
   const waiting: AuditEvent[] = []
   let lost = 0
-  let sendingSince: number | undefined
+  const send = createSender(ports, sendAll)
 
   function keep(events: readonly AuditEvent[]): void {
     waiting.unshift(...events)
@@ -35,7 +34,7 @@ export function createBatches(post: Post, ports: BatchPorts): Required<Pick<Audi
     if (tooMany > 0) lost += waiting.splice(0, tooMany).length
   }
 
-  async function sendAll(since: number): Promise<void> {
+  async function sendAll(): Promise<void> {
     await ports.sleep(GATHER_MS)
     while (waiting.length > 0) {
       const left = await deliver(waiting.splice(0, MAX_BATCH))
@@ -43,7 +42,6 @@ export function createBatches(post: Post, ports: BatchPorts): Required<Pick<Audi
       keep(left)
       break
     }
-    if (sendingSince === since) sendingSince = undefined
   }
 
   /** Answers what nobody has taken. */
@@ -61,10 +59,7 @@ export function createBatches(post: Post, ports: BatchPorts): Required<Pick<Audi
     write(event) {
       if (waiting.length < MAX_WAITING) waiting.push(event)
       else lost += 1
-      const now = ports.clock.millis()
-      if (sendingSince !== undefined && now - sendingSince < SENDER_DEADLINE_MS) return
-      sendingSince = now
-      ports.background(sendAll(now))
+      send()
     },
     lost: () => lost,
   }

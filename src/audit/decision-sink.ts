@@ -4,6 +4,7 @@
 import type { AuditEvent } from '../audit-event.ts'
 import type { Decision, DecisionCount, HourOfDecisions, RuleHits } from '../decision.ts'
 import type { AuditSink, Background, Clock, DecisionBatch, DecisionLog } from '../ports.ts'
+import { createSender } from './sender.ts'
 
 export interface DecisionSinkPorts {
   readonly log: Pick<DecisionLog, 'add'>
@@ -15,8 +16,6 @@ export interface DecisionSinkPorts {
 
 /** Decisions wait so long for others to go with them. */
 export const GATHER_MS = 3_000
-/** Work in the background may be ended by the platform without a word; whoever began to send is then no longer waited for. */
-const SENDER_DEADLINE_MS = 30_000
 /** Batches that one piece of work in the background sends before another has to go on. */
 const MAX_ROUNDS = 5
 /** Of one hour. All names in them are configured, so only a configuration can be too large for it. */
@@ -43,7 +42,7 @@ export function createDecisionSink({ log, background, clock, sleep }: DecisionSi
   let hours: Hour[] = []
   let current: Hour | undefined
   let eventsLost = 0
-  let sendingSince: number | undefined
+  const send = createSender({ background, clock }, sendAll)
 
   function hourOf(hour: string): Hour {
     const known = hours.find((each) => each.hour === hour)
@@ -69,7 +68,7 @@ export function createDecisionSink({ log, background, clock, sleep }: DecisionSi
     return batch
   }
 
-  async function send(begun: number): Promise<void> {
+  async function sendAll(): Promise<void> {
     for (let round = 0; round < MAX_ROUNDS && hours.length > 0; round++) {
       await sleep(GATHER_MS)
       if (hours.length === 0) break
@@ -82,7 +81,6 @@ export function createDecisionSink({ log, background, clock, sleep }: DecisionSi
         for (const hour of taken) lose(hour, hourOf(hour.hour))
       }
     }
-    if (sendingSince === begun) sendingSince = undefined
   }
 
   return {
@@ -101,10 +99,7 @@ export function createDecisionSink({ log, background, clock, sleep }: DecisionSi
       else if (keep > 0) recent[written % keep] = event
       if (written === 0) since = time
       written += 1
-      const now = clock.millis()
-      if (sendingSince !== undefined && now - sendingSince < SENDER_DEADLINE_MS) return
-      sendingSince = now
-      background(send(now))
+      send()
     },
   }
 }

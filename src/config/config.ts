@@ -22,7 +22,6 @@ import { isLoopbackHttp } from './urls.ts'
 
 export { renderProblems } from './frame.ts'
 export type { AuditQueue, AuditSinkConfig } from './link-audit.ts'
-export type { OwnKeyName } from './link-auth.ts'
 export type { ClientDocument } from './link-documents.ts'
 export type { PolicyTest } from './link-tests.ts'
 export { parseAsked, type Asked, type Situation } from './question.ts'

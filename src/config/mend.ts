@@ -78,7 +78,7 @@ export function pathOf(issue: v.BaseIssue<unknown>): ConfigPath {
   return (issue.path ?? []).flatMap(({ key }) => (typeof key === 'string' || typeof key === 'number' ? [key] : []))
 }
 
-export function isUnknownKey({ type, expected }: v.BaseIssue<unknown>): boolean {
+function isUnknownKey({ type, expected }: v.BaseIssue<unknown>): boolean {
   return type === 'strict_object' && expected === 'never'
 }
 

@@ -99,7 +99,7 @@ const profile = v.optional(oneOf(PROFILES), 'generic')
 const subjectTokenTypes = someOf(oneOf(['id_token', 'refresh_token', 'saml2']))
 const dpopUse = oneOf(['off', 'try', 'require'])
 
-export const idpSchema = object({
+const idpSchema = object({
   profile,
   issuer: address(issuerFault),
   token_endpoint: v.exactOptional(address(endpointFault)),
@@ -134,7 +134,7 @@ export const idpSchema = object({
 
 const demand = v.optional(oneOf(['optional', 'required']), 'optional')
 
-export const clientSchema = object({
+const clientSchema = object({
   subject_tokens: someOf(text),
   /** The kinds it may present; those of their identity provider go without saying. */
   subject_token_types: v.optional(subjectTokenTypes, ['id_token']),
@@ -195,9 +195,9 @@ const idJagResourceSchema = object({
   ),
 })
 
-export const resourceSchema = v.variant('kind', [idJagResourceSchema], badChoice('kind', ['id-jag']))
+const resourceSchema = v.variant('kind', [idJagResourceSchema], badChoice('kind', ['id-jag']))
 
-export const ruleSchema = object({
+const ruleSchema = object({
   id: name,
   effect: oneOf(['allow', 'deny', 'shadow-deny']),
   who: v.optional(
@@ -224,7 +224,7 @@ export const ruleSchema = object({
 })
 
 /** A question to policy and the answer that is expected; run by `jagway check`. */
-export const testSchema = object({
+const testSchema = object({
   name: text,
   as: object({
     user: text,

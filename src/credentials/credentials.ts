@@ -48,7 +48,8 @@ export interface Acquired {
 export interface Credentials {
   /**
    * The credential for a permit. `insteadOf`: one that the resource has rejected; it is forgotten here and replaced for
-   * everybody, at most once a minute per token. `forLogin`: for the login by which it was obtained. Refuses with IDP1xx, RAS1xx, UPS101 or INT101.
+   * everybody, at most once a minute per token. `forLogin`: for the login by which it was obtained. Refuses with IDP1xx,
+   * RAS1xx, UPS101 or INT101.
    */
   acquire(permit: Permit, insteadOf?: Credential, forLogin?: boolean): Promise<Result<Acquired, Refusal>>
 }

@@ -1,6 +1,6 @@
 // Which headers cross the gateway. Requests by allow-list: no identity header, credential or hop-by-hop header of the caller
-// reaches an upstream (threats T22 to T24), and no cookie but those the resource names. Responses by deny-list: nothing that speaks for our origin, or that
-// belongs to the connection between us and the upstream (RFC 9110 section 7.6.1).
+// reaches an upstream (threats T22 to T24), and no cookie but those the resource names. Responses by deny-list: nothing that
+// speaks for our origin, or that belongs to the connection between us and the upstream (RFC 9110 section 7.6.1).
 import type { TraceContext } from '../lib/trace-context.ts'
 import type { Proxy } from '../parties.ts'
 import { toPublicCookies, toUpstreamCookies } from './cookies.ts'

@@ -19,7 +19,7 @@ import { createIdJagReader, type IdJagTarget } from './id-jag.ts'
 import { verifyIdToken, type IdToken, type TrustedIdp } from './id-token.ts'
 import { createKeyProvider } from './jwks.ts'
 
-export { parseKeySet, type KeySet } from './key-set.ts'
+export { parseKeySet } from './key-set.ts'
 export type { IdJagTarget, PresentedProof }
 
 export { toClaimReading } from './claims.ts'

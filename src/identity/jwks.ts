@@ -13,7 +13,7 @@ import type { Background, Clock, Fetch } from '../ports.ts'
 import { findKey, mayLack, parseKeySet, type KeySet } from './key-set.ts'
 
 /** How long keys are believed without asking again. */
-export const FRESH_MS = 10 * 60_000
+const FRESH_MS = 10 * 60_000
 const STALE_MS = 60 * 60_000
 const FAILURE_COOLDOWN_MS = 10_000
 const RENEW_COOLDOWN_MS = 30_000

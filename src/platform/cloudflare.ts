@@ -32,7 +32,7 @@ export { createBucket, createEventQueue, createSpanSink, missingTrail } from './
 export type { Env } from './env.ts'
 export { DecisionBook } from './decision-book.ts'
 export { createDecisionLog } from './decision-log.ts'
-export { flightClass, type FlightWork } from './flight.ts'
+export { flightClass } from './flight.ts'
 export { Ledger } from './ledger.ts'
 export { Replay } from './replay.ts'
 export { RevocationBook } from './revocation-book.ts'

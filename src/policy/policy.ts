@@ -18,7 +18,7 @@ import type { Question } from './criteria.ts'
 import { createRuleIndex, type RuleSet } from './rule-set.ts'
 import { foresee, judge, type Verdict } from './verdict.ts'
 
-export type { ConditionFinding, Explanation, RuleFinding } from './explain.ts'
+export type { Explanation } from './explain.ts'
 
 export interface Policy {
   /** Whether any rule allows this client anything at the resource; else it must look as if the resource did not exist. */

@@ -108,7 +108,7 @@ function pileFor({ rule }: LocalRule, failed: ConditionCriterion | undefined, si
 }
 
 /** What keeps a rule from being about the question. How the user signed in is asked last. */
-export function firstFailed({ conditions }: LocalRule, question: Question): ConditionCriterion | undefined {
+function firstFailed({ conditions }: LocalRule, question: Question): ConditionCriterion | undefined {
   for (const { criterion, holds } of conditions) if (!holds(question)) return criterion
   return undefined
 }

@@ -4,7 +4,6 @@ import type { Facts } from '../audit/audit.ts'
 import type { Config } from '../config/config.ts'
 import type { Identity } from '../identity/identity.ts'
 import { err, ok, type Result } from '../lib/result.ts'
-import { Secret } from '../lib/secret.ts'
 import { heed, type Limits } from '../limits/limits.ts'
 import type { AuthenticatedClient } from '../model.ts'
 import { readForm, type Form } from '../oauth/form.ts'
@@ -45,15 +44,6 @@ export async function readClientRequest(
   const limited = await heed(limits.ofClient(client.value), facts)
   if (!limited.ok) return limited
   return ok({ form: form.value, client: client.value })
-}
-
-/**
- * The token that a client shows. `token_type_hint` is no more than a hint (RFC 7009 section 2.1, RFC 7662 section 2.1): all that
- * was handed out here are access tokens, so whatever it says they are looked up. Refuses with CLI100.
- */
-export function readShownToken(form: Form): Result<Secret, Refusal> {
-  const token = form.get('token')
-  return token === undefined ? err({ code: 'CLI100', detail: 'token is missing' }) : ok(new Secret(token))
 }
 
 /** RFC 9449 section 8.2: the nonce for the next proof. */

@@ -4,18 +4,16 @@
 // Left out is what is not ours to say: `iss` and `sub`, because the token was issued by somebody else, who may call the user
 // by another name; `jti`, which only they know. Whether the token has been revoked there is not known here either.
 import type { Facts } from '../audit/audit.ts'
-import type { IssuedTokens } from '../credentials/credentials.ts'
 import type { TokenRecord } from '../connection.ts'
 import { ok, type Result } from '../lib/result.ts'
 import { toJson } from '../oauth/answers.ts'
 import type { Clock } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
 import type { Revocations } from '../revocation/revocation.ts'
-import { nonceHeader, readClientRequest, readShownToken, type ClientPorts } from './client-request.ts'
-import { noteShown } from './shown.ts'
+import { nonceHeader } from './client-request.ts'
+import { readShown, type ShownPorts } from './shown.ts'
 
-export interface IntrospectionPorts extends ClientPorts {
-  readonly issued: IssuedTokens
+export interface IntrospectionPorts extends ShownPorts {
   readonly revocations: Revocations
   readonly clock: Clock
 }
@@ -25,18 +23,12 @@ export async function introspect(
   request: Request,
   facts: Facts,
 ): Promise<Result<Response, Refusal>> {
-  const asked = await readClientRequest(ports, request, '/introspect', facts)
-  if (!asked.ok) return asked
-  const { form, client } = asked.value
-  const token = readShownToken(form)
-  if (!token.ok) return token
-
-  const found = await ports.issued.find(token.value, client)
-  if (!found.ok) return found
-  noteShown(ports.config, facts, found.value)
-  const active = found.value.kind === 'own' ? await findActive(ports, found.value.records) : ok(undefined)
+  const shown = await readShown(ports, request, '/introspect', facts)
+  if (!shown.ok) return shown
+  const { client, possession } = shown.value
+  const active = possession.kind === 'own' ? await findActive(ports, possession.records) : ok(undefined)
   if (!active.ok) return active
-  if (found.value.kind === 'own') facts.shown = active.value === undefined ? 'inactive' : 'active'
+  if (possession.kind === 'own') facts.shown = active.value === undefined ? 'inactive' : 'active'
   // Section 2.2: of an inactive token nothing else is said, not even why.
   const body = active.value === undefined ? { active: false } : toBody(ports, active.value)
   return ok(toJson(body, 200, { pragma: 'no-cache', ...nonceHeader(client) }))

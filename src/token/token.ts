@@ -20,7 +20,8 @@ import type { Refusal } from '../refusal.ts'
 import type { Revocations } from '../revocation/revocation.ts'
 import { nonceHeader, readClientRequest, type ClientEndpoint, type ClientPorts } from './client-request.ts'
 import { introspect, type IntrospectionPorts } from './introspection.ts'
-import { revoke, type RevocationPorts } from './revocation.ts'
+import { revoke } from './revocation.ts'
+import type { ShownPorts } from './shown.ts'
 
 export type { ClientEndpoint } from './client-request.ts'
 
@@ -42,7 +43,7 @@ export interface ClientEndpoints {
   readonly introspect: ClientEndpoint
 }
 
-export function createClientEndpoints(ports: TokenPorts & RevocationPorts & IntrospectionPorts): ClientEndpoints {
+export function createClientEndpoints(ports: TokenPorts & IntrospectionPorts): ClientEndpoints {
   return {
     token: (request, facts) => answer(ports, request, facts),
     revoke: (request, facts) => revoke(ports, request, facts),
@@ -51,7 +52,7 @@ export function createClientEndpoints(ports: TokenPorts & RevocationPorts & Intr
 }
 
 async function answer(
-  ports: TokenPorts & RevocationPorts,
+  ports: TokenPorts & ShownPorts,
   request: Request,
   facts: Facts,
 ): Promise<Result<Response, Refusal>> {

@@ -1,5 +1,5 @@
-// What the catalogue's runner speaks to. It revokes by a body of its own, as no administration could know it; that one request is put into the
-// administration's words here. Everything else is bytes, passed on as they are.
+// What the catalogue's runner speaks to. It revokes by a body of its own, as no administration could know it; that one request
+// is put into the administration's words here. Everything else is bytes, passed on as they are.
 import { connect, createServer, type Socket } from 'node:net'
 
 export const REVOKE_PATH = '/catalogue/revoke'

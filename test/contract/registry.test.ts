@@ -220,10 +220,11 @@ describe('Registry.record() and list()', () => {
   })
 
   test('it remembers until when tokens may live that were replaced, by the one that lives longest', async () => {
-    const first = connection({ tokenExpiresAt: plusSeconds(now(), 900) })
+    const issued = now()
+    const first = connection({ lastIssuedAt: issued, tokenExpiresAt: plusSeconds(issued, 900) })
     const listed = async () => (await registry.list({ selector: { user: first.user }, limit: 10 })).connections
     await registry.record(first)
-    expect(await listed()).toMatchObject([{ tokenExpiresAt: plusSeconds(now(), 900), earlierTokensUntil: undefined }])
+    expect(await listed()).toMatchObject([{ tokenExpiresAt: plusSeconds(issued, 900), earlierTokensUntil: undefined }])
     const ends: readonly (readonly [seconds: number, earlier: number])[] = [
       [3600, 900],
       [600, 3600],

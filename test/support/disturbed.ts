@@ -1,4 +1,5 @@
-// A gateway whose ground fails when told to: the token store, the objects, the console, the platform's cryptography. The Worker is the built one, unchanged. A module that workerd evaluates before it puts other objects in the place of the
+// A gateway whose ground fails when told to: the token store, the objects, the console, the platform's cryptography. The
+// Worker is the built one, unchanged. A module that workerd evaluates before it puts other objects in the place of the
 // bindings, and those ask this process what to do at each call.
 import { createServer } from 'node:net'
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare, Response } from 'miniflare'

@@ -1,5 +1,5 @@
-// `jagway connections`, `decisions`, `rules`, `revoke`, `block` and `unblock`, as a process: what they send, what they print, how they end. The
-// gateway is a server that records; test/e2e/revocation.test.ts runs the same program against a real one.
+// `jagway connections`, `decisions`, `rules`, `revoke`, `block` and `unblock`, as a process: what they send, what they print, how
+// they end. The gateway is a server that records; test/e2e/revocation.test.ts runs the same program against a real one.
 
 import { execFile } from 'node:child_process'
 import {

@@ -40,7 +40,7 @@ export async function askEdge(world: World, { from = world, claims, token, path 
 }
 
 /** A token request of the client `agent` for the resource `tasks`. */
-export async function askBroker(world: World, { from = world, claims, token }: Asked = {}): Promise<Response> {
+async function askBroker(world: World, { from = world, claims, token }: Asked = {}): Promise<Response> {
   const body = new URLSearchParams({
     grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
     subject_token: token ?? (await world.idToken({ aud: 'agent-id', ...claims })),
