@@ -177,10 +177,11 @@ export const auditEventSchema = v.strictObject({
   }),
 })
 
+/** What may be left out may as well be undefined: as JSON it is the same. */
 type Lasting<T> = T extends readonly (infer Item)[]
   ? readonly Lasting<Item>[]
   : T extends object
-    ? { readonly [Key in keyof T]: Lasting<T[Key]> }
+    ? { readonly [Key in keyof T]: object extends Pick<T, Key> ? Lasting<T[Key]> | undefined : Lasting<T[Key]> }
     : T
 
 /** One decision, for the auditor. Named after the stage that decided. */

@@ -96,34 +96,45 @@ export function toLoadEvent(facts: Facts, now: NumericDate, { configHash, sealin
   }
 }
 
+/** One shape for all events, whatever is known: members that are undefined do not appear in JSON. */
 export function toEvent(facts: Facts, ending: Ending, setting: Setting): AuditEvent {
-  const { refusal } = ending
+  const { refusal, now } = ending
+  const { assertion, permit, resource, credential } = facts
   const door = facts.admin?.event ?? facts.door
+  const rule = permit === undefined ? denyingRule(refusal) : permit.rule
+  const client = facts.client ?? assertion?.caller
+  const asked = permit?.scopes ?? facts.asked
   return {
     v: 1,
     id: facts.requestId,
-    time: timeOf(ending.now),
+    time: timeOf(now),
     event: eventOf(facts, ending, door),
     outcome: refusal === undefined ? 'allow' : toAuditOutcome(refusal.code),
-    ...(refusal === undefined ? {} : { code: refusal.code }),
-    ...detailOf(refusal),
+    code: refusal?.code,
+    detail: refusal && detailOf(refusal),
     config: setting.configHash,
     trace_id: facts.traceId,
-    ...about(facts, refusal, setting),
-    http: {
-      method: facts.method,
-      route: routeOf(facts),
-      ...(ending.status === undefined ? {} : { status: ending.status }),
-    },
-    ...(ending.lost === 0 ? {} : { lost: ending.lost }),
-    ...credentialOf(facts, ending.now),
-    ...(facts.uncounted === undefined ? {} : { uncounted: true }),
-    ...(facts.shown === undefined ? {} : { shown: facts.shown }),
-    ...(facts.admin === undefined ? {} : { admin: recordOf(facts.admin) }),
+    user: assertion === undefined ? facts.holder : userOf(assertion, rule, setting),
+    client: client && { id: client.name, auth: client.method, dpop_jkt: client.key?.thumbprint },
+    subject: facts.opaque && { kind: facts.opaque, found: facts.introduction?.origin },
+    actor: actorOf(facts),
+    resource: resource && { id: resource.name, kind: resource.kind, aud: resource.authorizationServer.issuer },
+    scopes: asked && { asked, granted: credential?.scopes },
+    policy: permit === undefined ? denial(refusal, rule) : allowance(permit),
+    http: { method: facts.method, route: routeOf(facts), status: ending.status },
+    lost: ending.lost === 0 ? undefined : ending.lost,
+    cache: credential?.origin,
+    old_key: credential?.oldKey,
+    quota: credential?.quota,
+    token: credential && { ttl_s: credential.expiresAt - now, id_jag_jti: credential.idJagJti },
+    uncounted: facts.uncounted,
+    shown: facts.shown,
+    admin: facts.admin && recordOf(facts.admin),
     ms: {
       total: Math.round(ending.totalMs),
-      ...facts.credential?.ms,
-      ...(facts.upstreamMs === undefined ? {} : { upstream: Math.round(facts.upstreamMs) }),
+      exchange: credential?.ms.exchange,
+      redeem: credential?.ms.redeem,
+      upstream: facts.upstreamMs === undefined ? undefined : Math.round(facts.upstreamMs),
     },
   }
 }
@@ -156,51 +167,22 @@ function eventOf(facts: Facts, { refusal, status }: Ending, door: AuditEventName
 }
 
 /** Everything that is known of why. Callers may have been told less (`errors.detail`). */
-function detailOf(refusal: Refusal | undefined): Partial<AuditEvent> {
-  const { detail, expected, got } = refusal ?? {}
+function detailOf({ detail, expected, got }: Refusal): string | undefined {
   const parts = [got, expected === undefined ? undefined : `expected ${expected}`, detail].filter(
     (part) => part !== undefined,
   )
-  return parts.length === 0 ? {} : { detail: parts.join('; ') }
-}
-
-function about(facts: Facts, refusal: Refusal | undefined, setting: Setting): Partial<AuditEvent> {
-  const { assertion, holder, resource, permit } = facts
-  const rule = permit === undefined ? denyingRule(refusal) : permit.rule
-  const user =
-    assertion === undefined
-      ? holder
-      : userOf(assertion, rule === undefined ? undefined : setting.groupsOfRules.get(rule))
-  const client = facts.client ?? assertion?.caller
-  const asked = permit?.scopes ?? facts.asked
-  return {
-    ...(user === undefined ? {} : { user }),
-    ...(client === undefined ? {} : { client: clientOf(client) }),
-    ...subjectOf(facts),
-    ...actorOf(facts),
-    ...(resource === undefined
-      ? {}
-      : { resource: { id: resource.name, kind: resource.kind, aud: resource.authorizationServer.issuer } }),
-    ...(asked === undefined
-      ? {}
-      : { scopes: { asked, ...(facts.credential === undefined ? {} : { granted: facts.credential.scopes }) } }),
-    ...(permit === undefined ? denial(refusal, rule) : { policy: allowance(permit) }),
-  }
-}
-
-function clientOf({ name, method, key }: AuthenticatedClient): NonNullable<AuditEvent['client']> {
-  return { id: name, auth: method, ...(key === undefined ? {} : { dpop_jkt: key.thumbprint }) }
+  return parts.length === 0 ? undefined : parts.join('; ')
 }
 
 /** Of the user's groups only those that mattered. */
 function userOf(
-  { principal }: VerifiedAssertion,
-  named: ReadonlySet<string> | undefined,
+  { principal: { issuer, subject, tenant, groups } }: VerifiedAssertion,
+  rule: string | undefined,
+  { groupsOfRules }: Setting,
 ): NonNullable<AuditEvent['user']> {
-  const { issuer, subject, tenant } = principal
-  const user = { issuer, sub: subject, ...(tenant === undefined ? {} : { tenant }) }
-  const groups = named === undefined ? [] : (principal.groups ?? []).filter((group) => named.has(group))
-  return groups.length === 0 ? user : { ...user, groups }
+  const named = rule === undefined ? undefined : groupsOfRules.get(rule)
+  const mattered = named === undefined ? undefined : groups?.filter((group) => named.has(group))
+  return { issuer, sub: subject, tenant, groups: mattered?.length === 0 ? undefined : mattered }
 }
 
 /** So many other rules are named in an event; nobody would read more. */
@@ -217,35 +199,20 @@ function allowance({ rule, also, shadow }: Permit): NonNullable<AuditEvent['poli
   return {
     effect: 'allow',
     rule,
-    ...(also.length === 0 ? {} : { also: also.slice(0, MAX_OTHERS) }),
-    ...(shadow.length === 0 ? {} : { shadow }),
+    also: also.length === 0 ? undefined : also.slice(0, MAX_OTHERS),
+    shadow: shadow.length === 0 ? undefined : shadow,
   }
 }
 
-function subjectOf({ opaque: kind, introduction }: Facts): Partial<AuditEvent> {
-  if (kind === undefined) return {}
-  return { subject: introduction === undefined ? { kind } : { kind, found: introduction.origin } }
+function denial(refusal: Refusal | undefined, rule: string | undefined): AuditEvent['policy'] {
+  return isByPolicy(refusal) ? { effect: 'deny', rule, also: refusal.also?.slice(0, MAX_OTHERS) } : undefined
 }
 
-function actorOf({ actorType, credential, assertion }: Facts): Partial<AuditEvent> {
-  const own = assertion?.principal.act?.chain ?? []
+function actorOf({ actorType, credential, assertion }: Facts): AuditEvent['actor'] {
+  const own = assertion?.principal.act?.chain ?? NOBODY
   const chain = credential === undefined || credential.actors.length === 0 ? own : credential.actors
-  if (actorType === undefined && chain.length === 0) return {}
-  return {
-    actor: { ...(actorType === undefined ? {} : { token_type: actorType }), ...(chain.length > 0 && { chain }) },
-  }
-}
-
-function denial(refusal: Refusal | undefined, rule: string | undefined): Partial<AuditEvent> {
-  if (!isByPolicy(refusal)) return {}
-  const { also } = refusal
-  return {
-    policy: {
-      effect: 'deny',
-      ...(rule === undefined ? {} : { rule }),
-      ...(also && { also: also.slice(0, MAX_OTHERS) }),
-    },
-  }
+  if (actorType === undefined && chain.length === 0) return undefined
+  return { token_type: actorType, chain: chain.length === 0 ? undefined : chain }
 }
 
 function denyingRule(refusal: Refusal | undefined): string | undefined {
@@ -256,27 +223,10 @@ function isByPolicy(refusal: Refusal | undefined): refusal is Refusal {
   return refusal?.code.startsWith('POL') === true
 }
 
-function credentialOf({ credential }: Facts, now: NumericDate): Partial<AuditEvent> {
-  if (credential === undefined) return {}
-  const { origin, idJagJti, expiresAt, quota, oldKey } = credential
-  return {
-    cache: origin,
-    ...(oldKey === undefined ? {} : { old_key: oldKey }),
-    ...(quota === undefined ? {} : { quota }),
-    token: { ttl_s: expiresAt - now, ...(idJagJti === undefined ? {} : { id_jag_jti: idJagJti }) },
-  }
-}
+const NOBODY: readonly ActingParty[] = []
 
 function recordOf({ caller, selector, id, before, until, dryRun, counts }: NonNullable<Facts['admin']>): AdminRecord {
-  return {
-    ...(caller === undefined ? {} : { actor: administratorOf(caller) }),
-    ...(selector === undefined ? {} : { selector }),
-    ...(id === undefined ? {} : { id }),
-    ...(before === undefined ? {} : { before }),
-    ...(until === undefined ? {} : { until }),
-    ...(dryRun === undefined ? {} : { dry_run: dryRun }),
-    ...(counts === undefined ? {} : { counts }),
-  }
+  return { actor: caller && administratorOf(caller), selector, id, before, until, dry_run: dryRun, counts }
 }
 
 function administratorOf({ via, issuer, subject }: AdminCaller): NonNullable<AdminRecord['actor']> {

@@ -137,7 +137,7 @@ function unmappedOf(event: AuditEvent): object {
   return {
     ...others,
     http: { route: http.route },
-    ...(Object.keys(reasons).length === 0 ? {} : { policy: reasons }),
+    ...(Object.values(reasons).every((reason) => reason === undefined) ? {} : { policy: reasons }),
     ...(admin === undefined ? {} : { admin: actor === undefined ? about : { ...about, actor: { via: actor.via } } }),
   }
 }

@@ -8,7 +8,7 @@ import type { Background, Clock, JobSubject, LegTimes, QuotaUse, SingleFlight, T
 import type { Refusal } from '../refusal.ts'
 import { decodeEntry, toCredential, type Entry } from './entry.ts'
 import type { KeyRing, NameParts } from './key-ring.ts'
-import { loginOf, mannerOf, nameParts, placeOf } from './token-key.ts'
+import { createPartsMemory, loginOf, mannerOf, placeOf } from './token-key.ts'
 
 export { createCutter, type Cut, type Cutter } from './cut.ts'
 export { createIntroducer, type Introduced, type Introducer, type OpaqueSubject } from './introductions.ts'
@@ -42,16 +42,18 @@ export interface Acquired {
   /** It was found under the name of an older sealing key. */
   readonly oldKey?: true
   /** The flight for the next credential, where this request has begun one ahead of time. */
-  readonly successor?: Promise<Result<Acquired, Refusal>>
+  readonly successor?: Promise<Answer> | undefined
 }
+
+type Answer = Result<Acquired, Refusal>
 
 export interface Credentials {
   /**
    * The credential for a permit. `insteadOf`: one that the resource has rejected; it is forgotten here and replaced for
    * everybody, at most once a minute per token. `forLogin`: for the login by which it was obtained. Refuses with IDP1xx,
-   * RAS1xx, UPS101 or INT101.
+   * RAS1xx, UPS101 or INT101. Answers at once where the credential is in memory.
    */
-  acquire(permit: Permit, insteadOf?: Credential, forLogin?: boolean): Promise<Result<Acquired, Refusal>>
+  acquire(permit: Permit, insteadOf?: Credential, forLogin?: boolean): Answer | Promise<Answer>
 }
 
 const MAX_ENTRIES_IN_MEMORY = 2_000
@@ -72,11 +74,14 @@ interface Found {
   readonly oldKey: Pick<Acquired, 'oldKey'>
 }
 
+const NO_TIMES: LegTimes = {}
+
 class TokenCache implements Credentials {
   readonly #ports: CredentialPorts
   readonly #ring: KeyRing
   readonly #maxTtlSeconds: number
   readonly #memory = new BoundedMap<string, Entry>(MAX_ENTRIES_IN_MEMORY)
+  readonly #partsOf = createPartsMemory()
   readonly #refreshedAt = new BoundedMap<string, NumericDate>(MAX_ENTRIES_IN_MEMORY)
 
   constructor(ports: CredentialPorts, ring: KeyRing, maxTtlSeconds: number) {
@@ -85,23 +90,23 @@ class TokenCache implements Credentials {
     this.#maxTtlSeconds = maxTtlSeconds
   }
 
-  async acquire(permit: Permit, insteadOf?: Credential, forLogin = false): Promise<Result<Acquired, Refusal>> {
-    const parts = nameParts(permit)
+  acquire(permit: Permit, insteadOf?: Credential, forLogin = false): Answer | Promise<Answer> {
+    const parts = this.#partsOf(permit)
     if (insteadOf !== undefined) {
       if (this.#memory.get(parts.identity)?.id === insteadOf.entryId) this.#memory.delete(parts.identity)
       return this.#fly(permit, parts, { ...ANY, rejectedEntry: insteadOf.entryId, forLogin })
     }
     const remembered = this.#memory.get(parts.identity)
-    if (remembered !== undefined && this.#isAlive(remembered, permit)) {
-      return ok({ ...acquired(remembered, permit, 'memory'), ...this.#refreshAhead(permit, parts, remembered) })
-    }
+    if (remembered === undefined || !this.#isAlive(remembered, permit)) return this.#fetch(permit, parts)
+    return ok(acquired(remembered, permit, 'memory', this.#refreshAhead(permit, parts, remembered)))
+  }
+
+  async #fetch(permit: Permit, parts: NameParts): Promise<Answer> {
     const stored = await this.#look(parts, permit)
-    if (stored !== undefined) {
-      const { entry, oldKey } = stored
-      this.#memory.set(parts.identity, entry)
-      return ok({ ...acquired(entry, permit, 'kv'), ...oldKey, ...this.#refreshAhead(permit, parts, entry) })
-    }
-    return this.#fly(permit, parts, ANY)
+    if (stored === undefined) return this.#fly(permit, parts, ANY)
+    const { entry, oldKey } = stored
+    this.#memory.set(parts.identity, entry)
+    return ok({ ...acquired(entry, permit, 'kv', this.#refreshAhead(permit, parts, entry)), ...oldKey })
   }
 
   /** KV, under the name of every key. Whatever is wrong there is a miss: it costs an exchange, never a request. */
@@ -175,15 +180,16 @@ class TokenCache implements Credentials {
   }
 
   /** Fetches the next token while this one is still good; the caller does not wait. */
-  #refreshAhead(permit: Permit, parts: NameParts, entry: Entry): Pick<Acquired, 'successor'> {
+  #refreshAhead(permit: Permit, parts: NameParts, entry: Entry): Acquired['successor'] {
     const now = this.#ports.clock.now()
+    if (entry.refreshAt > now) return undefined
     const last = this.#refreshedAt.get(parts.identity)
-    if (entry.refreshAt > now || (last !== undefined && now - last < REFRESH_INTERVAL_SECONDS)) return {}
+    if (last !== undefined && now - last < REFRESH_INTERVAL_SECONDS) return undefined
     this.#refreshedAt.set(parts.identity, now)
     const better: Need = { ...ANY, minRemainingSeconds: entry.usableUntil - now + 1 }
     const successor = this.#fly(permit, parts, better)
     this.#ports.background(successor.catch(() => undefined))
-    return { successor }
+    return successor
   }
 }
 
@@ -198,9 +204,15 @@ function toJobSubject(subject: Subject): JobSubject {
   return { kind: subject.kind, token: subject.token.reveal(), offered }
 }
 
-function acquired(entry: Entry, { assertion, resource }: Permit, origin: CredentialOrigin): Acquired {
+function acquired(
+  entry: Entry,
+  { assertion, resource }: Permit,
+  origin: CredentialOrigin,
+  successor?: Acquired['successor'],
+): Acquired {
   const { jti: idJagJti, actors, obtainedAt, tokenExpiresAt } = entry
   const earlierLogin = entry.loginAt < loginOf(assertion.principal)
   const credential = toCredential(entry, resource.name)
-  return { credential, origin, obtainedAt, tokenExpiresAt, idJagJti, actors, earlierLogin, ms: {}, quota: undefined }
+  const found = { credential, origin, obtainedAt, tokenExpiresAt, idJagJti, actors, earlierLogin }
+  return { ...found, ms: NO_TIMES, quota: undefined, successor }
 }

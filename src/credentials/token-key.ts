@@ -2,7 +2,7 @@
 // narrow request receive a broad token; the subject token itself would make every new login cold and cost quota (F-10).
 import { encodeFields } from '../lib/digest.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
-import type { AuthorizationDetails, Permit, Principal } from '../model.ts'
+import type { AuthorizationDetails, Permit, Principal, VerifiedAssertion } from '../model.ts'
 import type { IdpClient, Issuer, RasClient, Resource } from '../parties.ts'
 import type { DpopUse, IdpQuirks, OpaqueKind, RasQuirks } from '../quirks.ts'
 import type { NameParts, SubjectParts } from './key-ring.ts'
@@ -71,6 +71,33 @@ export function nameParts(permit: Permit): NameParts {
   const more = [details?.json, actor?.digest, assurance, act?.json]
   const identity = encodeFields([EPOCH, user, client, placeOf(permit), scopes, ...more])
   return { user, client, resource: target, identity }
+}
+
+/**
+ * `nameParts`, remembered with the last permit of each assertion for as long as somebody remembers that: every request of a
+ * login at a resource has the same.
+ */
+export function createPartsMemory(): (permit: Permit) => NameParts {
+  const last = new WeakMap<VerifiedAssertion, { readonly permit: Permit; readonly parts: NameParts }>()
+  return (permit) => {
+    const known = last.get(permit.assertion)
+    if (known !== undefined && isSameToken(known.permit, permit)) return known.parts
+    const parts = nameParts(permit)
+    last.set(permit.assertion, { permit, parts })
+    return parts
+  }
+}
+
+/** Of two permits of one assertion, by everything else that `nameParts` reads. */
+function isSameToken(one: Permit, other: Permit): boolean {
+  return (
+    one.resource === other.resource &&
+    one.details === other.details &&
+    one.actor === other.actor &&
+    one.assurance === other.assurance &&
+    one.scopes.length === other.scopes.length &&
+    one.scopes.every((scope, index) => scope === other.scopes[index])
+  )
 }
 
 /** The parts of a token's name, as people know them: what `nameParts` encodes, for `jagway explain`. */

@@ -17,7 +17,7 @@ import { PROOF_ALGORITHMS } from '../oauth/vocabulary.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock, Forward } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
-import type { Revocations } from '../revocation/revocation.ts'
+import type { RevocationSnapshot, Revocations } from '../revocation/revocation.ts'
 import { attempt, type Allowance, type AttemptPorts } from './attempt.ts'
 import type { Outbound } from './forward.ts'
 import { cleanResponseHeaders } from './headers.ts'
@@ -107,6 +107,9 @@ function proofOf(request: Request, proxy: Proxy): PresentedProof | undefined {
   return proof === null ? undefined : { proof, method: request.method, url: toPublicUrl(request.url, proxy) }
 }
 
+/** At once where everything is in memory: most requests wait for their upstream alone. */
+type Soon<T> = Result<T, Refusal> | Promise<Result<T, Refusal>>
+
 interface Question {
   readonly assertion: VerifiedAssertion
   readonly resource: Resource
@@ -114,16 +117,27 @@ interface Question {
 }
 
 /** What holds now. A permit ages as what is revoked goes on. */
-async function decide(
-  { revocations, policy, clock }: GatewayPorts,
+function decide(ports: GatewayPorts, question: Question): Soon<Permit> {
+  const revoked = ports.revocations.current()
+  return revoked instanceof Promise
+    ? revoked.then((snapshot) => decideWith(ports, question, snapshot))
+    : decideWith(ports, question, revoked)
+}
+
+function decideWith(
+  { policy, clock }: GatewayPorts,
   { assertion, resource, action }: Question,
-): Promise<Result<Permit, Refusal>> {
-  const revoked = await revocations.current()
+  revoked: Result<RevocationSnapshot, Refusal>,
+): Result<Permit, Refusal> {
   return revoked.ok ? policy.decide(assertion, resource, action, revoked.value, clock.epochMillis()) : revoked
 }
 
 /** A flight takes its time: who is cut off meanwhile does not get what it brings. */
-async function landed(
+function landed(ports: GatewayPorts, question: Question, flight: Soon<Acquired>): Soon<Acquired> {
+  return flight instanceof Promise ? afterFlight(ports, question, flight) : flight
+}
+
+async function afterFlight(
   ports: GatewayPorts,
   question: Question,
   flight: Promise<Result<Acquired, Refusal>>,
@@ -137,15 +151,10 @@ async function landed(
  * Where audit is required: no token leaves before its event is accepted. A sink may take its time, so what was decided before
  * is decided again.
  */
-async function release(
-  ports: GatewayPorts,
-  question: Question,
-  acquired: Acquired,
-  facts: Facts,
-): Promise<Result<unknown, Refusal>> {
-  if (ports.recorder.release === undefined) return ok(undefined)
-  const released = await ports.recorder.release(facts)
-  return released.ok ? confirm(ports, question, acquired) : released
+function release(ports: GatewayPorts, question: Question, acquired: Acquired, facts: Facts): Soon<unknown> {
+  const { release: record } = ports.recorder
+  if (record === undefined) return ok(undefined)
+  return record(facts).then((released) => (released.ok ? confirm(ports, question, acquired) : released))
 }
 
 /** Whether what was acquired may be used now, after a wait. */
@@ -288,17 +297,15 @@ function mayBeSentAgain({ origin, credential }: Acquired): boolean {
  * Small bodies are kept until the upstream has taken the token; larger ones, and those that do not say how large they are,
  * stream through and cannot be sent again. Refuses with CLI100 where the caller breaks off.
  */
-async function keepBody(
-  request: Request,
-  maxBytes: number,
-  isNeeded: boolean,
-): Promise<Result<Outbound['body'], Refusal>> {
+function keepBody(request: Request, maxBytes: number, isNeeded: boolean): Soon<Outbound['body']> {
+  if (request.body === null) return ok(null)
   const length = Number(request.headers.get('content-length') ?? Number.NaN)
   // A POST of no bytes comes with a body, too.
   if (length === 0) return ok(null)
-  if (request.body === null || !isNeeded || !(length <= maxBytes)) return ok(request.body)
-  const body = await readLimited(request.body, maxBytes)
-  return body.ok ? body : err({ code: 'CLI100', got: `body ${body.error}` })
+  if (!isNeeded || !(length <= maxBytes)) return ok(request.body)
+  return readLimited(request.body, maxBytes).then((body) =>
+    body.ok ? body : err({ code: 'CLI100', got: `body ${body.error}` }),
+  )
 }
 
 /**

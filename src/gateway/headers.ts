@@ -5,7 +5,7 @@ import type { TraceContext } from '../lib/trace-context.ts'
 import type { Proxy } from '../parties.ts'
 import { toPublicCookies, toUpstreamCookies } from './cookies.ts'
 
-const REQUEST_HEADERS = [
+const REQUEST_HEADERS: ReadonlySet<string> = new Set([
   'accept',
   'accept-encoding',
   'accept-language',
@@ -27,16 +27,16 @@ const REQUEST_HEADERS = [
   'range',
   'tracestate',
   'user-agent',
-] as const
+])
 
 const MCP_HEADER = /^mcp-[a-z0-9-]+$/
 
-const WEBSOCKET_HEADERS = [
+const WEBSOCKET_HEADERS: ReadonlySet<string> = new Set([
   'sec-websocket-extensions',
   'sec-websocket-key',
   'sec-websocket-protocol',
   'sec-websocket-version',
-] as const
+])
 
 /** The headers for the upstream, without its credential, in lower case. */
 export function toUpstreamHeaders(
@@ -49,28 +49,27 @@ export function toUpstreamHeaders(
   // W3C Trace Context section 3.3: without a valid traceparent its state means nothing.
   if (!trace.carried) withheld.push('tracestate')
   const passed: Record<string, string> = {}
-  const pass = (name: string): void => {
-    const value = headers.get(name)
-    if (value !== null && !withheld.includes(name)) passed[name] = value
-  }
-  for (const name of REQUEST_HEADERS) pass(name)
-  for (const name of proxy.requestHeaders) pass(name)
-  // The names of some depend on the tool that is called (Mcp-Param-*). Without the version there are none.
-  if (headers.has('mcp-protocol-version')) {
-    for (const name of headers.keys()) if (MCP_HEADER.test(name)) pass(name)
-  }
+  // In one pass: each call into the platform costs, and there are fewer headers than names that may pass.
+  headers.forEach((value, name) => {
+    if (mayPass(name, value, headers, proxy, upgrade) && !withheld.includes(name)) passed[name] = value
+  })
   if (proxy.cookies.length > 0 && !withheld.includes('cookie')) {
     const cookies = toUpstreamCookies(headers.get('cookie') ?? '', proxy)
     if (cookies !== '') passed['cookie'] = cookies
   }
-  // A page of an origin that is neither ours nor listed: the upstream judges it as it would without us.
-  if (!proxy.ownOrigins.has(headers.get('origin') ?? '')) pass('origin')
-  if (upgrade) {
-    for (const name of WEBSOCKET_HEADERS) pass(name)
-    passed['upgrade'] = 'websocket'
-  }
+  if (upgrade) passed['upgrade'] = 'websocket'
   passed['traceparent'] = trace.traceparent
   return passed
+}
+
+/** `value`: as it came. Whatever the Connection header names is judged elsewhere. */
+function mayPass(name: string, value: string, headers: Headers, proxy: Proxy, upgrade: boolean): boolean {
+  if (REQUEST_HEADERS.has(name) || proxy.requestHeaders.includes(name)) return true
+  // A page of an origin that is neither ours nor listed: the upstream judges it as it would without us.
+  if (name === 'origin') return !proxy.ownOrigins.has(value)
+  // The names of some depend on the tool that is called (Mcp-Param-*). Without the version there are none.
+  if (name.startsWith('mcp-')) return MCP_HEADER.test(name) && headers.has('mcp-protocol-version')
+  return upgrade && WEBSOCKET_HEADERS.has(name)
 }
 
 const RESPONSE_HEADERS_DROPPED: ReadonlySet<string> = new Set([
@@ -130,10 +129,12 @@ const SHARED_CACHING = /(?:^|,)\s*(?:private|no-store)\s*(?:,|$)/i
 /** Cleans the headers of an upstream's answer in place. `target` is the URL it answered for. */
 export function cleanResponseHeaders(headers: Headers, proxy: Proxy, target: string): void {
   const cookies = proxy.cookies.length > 0 ? toPublicCookies(headers.getSetCookie(), proxy, target) : []
-  for (const name of nominatedBy(headers.get('connection'))) headers.delete(name)
-  // Those that are there, and not all that could be: each call into the platform costs.
-  const names = [...headers.keys()]
-  for (const name of names) if (RESPONSE_HEADERS_DROPPED.has(name)) headers.delete(name)
+  const dropped = nominatedBy(headers.get('connection'))
+  // In one pass: each call into the platform costs, and there are fewer headers than names that may not pass.
+  headers.forEach((_value, name) => {
+    if (RESPONSE_HEADERS_DROPPED.has(name)) dropped.push(name)
+  })
+  for (const name of dropped) headers.delete(name)
   for (const cookie of cookies) headers.append('set-cookie', cookie)
   // What was fetched with one user's token is nobody else's (RFC 9111 section 3.5).
   if (!SHARED_CACHING.test(unquoted(headers.get('cache-control') ?? ''))) headers.set('cache-control', 'no-store')

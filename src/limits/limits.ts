@@ -30,15 +30,18 @@ export interface Limits {
 }
 
 /** Whether a request goes on after it was counted, if it was; that nobody was counting is noted for the auditor. */
-export async function heed(
+export function heed(
   counting: ReturnType<Limits['ofClient']>,
   facts: { uncounted?: true },
-): Promise<Result<Count | undefined, Refusal>> {
-  if (counting === undefined) return ok(undefined)
-  const counted = await counting
-  if (counted.ok && counted.value === 'unknown') facts.uncounted = true
-  return counted
+): Result<undefined, Refusal> | Promise<Result<unknown, Refusal>> {
+  if (counting === undefined) return NOT_COUNTED
+  return counting.then((counted) => {
+    if (counted.ok && counted.value === 'unknown') facts.uncounted = true
+    return counted
+  })
 }
+
+const NOT_COUNTED = ok(undefined)
 
 export function createLimits({ clients, rules }: Pick<Config, 'clients' | 'rules'>, limiter: RateLimiter): Limits {
   const rates = new Map(rules.flatMap(({ id, rate }) => (rate === undefined ? [] : [[id, rate]])))

@@ -57,7 +57,7 @@ describe('where a record is required', () => {
       outcome: 'allow',
       http: { method: 'GET', route: '/r/tasks/*' },
     })
-    expect(accepted[0]?.http).not.toHaveProperty('status')
+    expect(accepted[0]?.http.status).toBeUndefined()
     expect(written.at(-1)).toMatchObject({ event: 'request.forward', http: { method: 'GET', status: 200 } })
     expect(written.at(-1)?.id).toBe(accepted[0]?.id)
   })
