@@ -90,7 +90,7 @@ export function createApp(ports: AppPorts): App {
   app.notFound(() => toProblem({ code: 'CLI106' }, context(config), undefined))
   app.onError(() => fault(config))
 
-  const dispatch: App = async (request, platform) => {
+  const dispatch = (request: Request, platform: Parameters<App>[1]): Response | Promise<Response> => {
     const hosted = routes.byHost(request.url)
     if (hosted !== undefined && hosted.rest === new URL(hosted.proxy.metadataUrl).pathname) {
       const document = () => toResourceMetadata(config, hosted.resource, hosted.proxy)
@@ -106,8 +106,14 @@ export function createApp(ports: AppPorts): App {
     }
     return cors(request, () => answerResource(ports, request, route))
   }
-  // Whatever is caught here is a fault outside of a decision; inside, it is caught where the event is written.
-  return (request, platform) => dispatch(request, platform).catch(() => fault(config))
+  return async (request, platform) => {
+    try {
+      return await dispatch(request, platform)
+    } catch {
+      // A fault outside of a decision; inside, it is caught where the event is written.
+      return fault(config)
+    }
+  }
 }
 
 function fault(config: Config): Response {
@@ -130,7 +136,7 @@ async function answerDocument(
   return answer
 }
 
-async function answerResource(ports: AppPorts, request: Request, route: Route): Promise<Response> {
+function answerResource(ports: AppPorts, request: Request, route: Route): Promise<Response> {
   const id = newId()
   const trace = createTraceContext(request.headers.get('traceparent'), id)
   const facts = newFacts('request.forward', request, id, trace)
@@ -146,7 +152,7 @@ async function answerResource(ports: AppPorts, request: Request, route: Route): 
   )
 }
 
-async function answerClient(
+function answerClient(
   ports: AppPorts,
   request: Request,
   door: Facts['door'],
@@ -164,7 +170,7 @@ async function answerClient(
   )
 }
 
-async function answerAdmin(
+function answerAdmin(
   ports: AppPorts,
   admin: Admin,
   request: Request,

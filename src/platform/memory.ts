@@ -1,8 +1,9 @@
 // The ground for tests and laptops, in memory. It keeps the platform's limits, the unpleasant ones above all: KV's cached
 // misses, its slow visibility and its floor are what the simulator of wrangler leaves out.
+import * as v from 'valibot'
+import { auditEventSchema, type AuditEvent } from '../audit-event.ts'
 import { encodeFields, sha256 } from '../lib/digest.ts'
 import { numericDate, type NumericDate } from '../lib/numeric-date.ts'
-import type { AuditEvent } from '../audit-event.ts'
 import type { RateLimit } from '../parties.ts'
 import type {
   AuditSink,
@@ -310,7 +311,7 @@ export function createRecordingSink(): RecordingSink {
     loads,
     write(event): void {
       // As whoever reads it reads it: what is undefined is not there.
-      const read: AuditEvent = JSON.parse(JSON.stringify(event))
+      const read = v.parse(auditEventSchema, JSON.parse(JSON.stringify(event)))
       if (read.event === 'config.load') loads.push(read)
       else events.push(read)
     },

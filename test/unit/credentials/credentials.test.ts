@@ -439,7 +439,9 @@ describe('acquire() instead of a token the resource rejects', () => {
     const permit = await permitFor(world)
     const rejected = got(await world.credentials.acquire(permit))
     world.clock.advance(5)
-    const replaced = await Promise.all(Array.from({ length: 40 }, () => world.credentials.acquire(permit, rejected)))
+    const replaced = await Promise.all(
+      Array.from({ length: 40 }, async () => world.credentials.acquire(permit, rejected)),
+    )
     expect(new Set(replaced.map((one) => got(one).token.reveal()))).toEqual(new Set(['canary-access-alice-2']))
     expect(cost(world)).toEqual([2, 2])
   })
