@@ -173,8 +173,8 @@ test(
       const { requests } = stage.world.tasks.api
       if (requests.length === 0) return
       const [sent] = href.slice('http://x/r/tasks'.length).split('#')
-      // An empty query is none.
-      expect(requests.map((request) => request.path)).toEqual([sent?.replace(/\?$/, '')])
+      // An empty query is none; a question mark at the end of another is a part of it.
+      expect(requests.map((request) => request.path)).toEqual([sent?.replace(/^([^?]*)\?$/, '$1')])
       expect(decodeURIComponent(stage.world.tasks.api.last.path.split('?')[0] ?? '')).toMatch(
         /^\/v1(?:\/|$)(?!secrets(?:\/|$))(?!.*(?:\/\.{1,2}(?:\/|$)|\/\/|[;\\%]))/,
       )
