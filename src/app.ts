@@ -88,7 +88,7 @@ export function createApp(ports: AppPorts): App {
     publish(new URL(document.id).pathname, () => toClientDocument(config, document))
   }
   app.notFound(() => toProblem({ code: 'CLI106' }, context(config), undefined))
-  app.onError(() => fault(config))
+  app.onError((error, c) => fault(ports, c.req.raw, error))
 
   const dispatch = (request: Request, platform: Parameters<App>[1]): Response | Promise<Response> => {
     const hosted = routes.byHost(request.url)
@@ -109,15 +109,26 @@ export function createApp(ports: AppPorts): App {
   return async (request, platform) => {
     try {
       return await dispatch(request, platform)
-    } catch {
-      // A fault outside of a decision; inside, it is caught where the event is written.
-      return fault(config)
+    } catch (error) {
+      return fault(ports, request, error)
     }
   }
 }
 
-function fault(config: Config): Response {
-  return toProblem({ code: 'INT100' }, context(config), undefined)
+/** A fault outside of a decision; inside, it is caught where the event of that is written. */
+function fault({ config, recorder }: AppPorts, request: Request, error: unknown): Response {
+  const id = newId()
+  const facts = newFacts('request.fault', request, id, createTraceContext(request.headers.get('traceparent'), id))
+  const refusal: Refusal = { code: 'INT100', detail: whereabouts(error) }
+  try {
+    recorder.write(facts, { status: 500, refusal, totalMs: 0 })
+  } catch {
+    // It is the recorder that is out of order: without an event there is no id that could lead to it.
+    return toProblem(refusal, context(config), undefined)
+  }
+  const response = toProblem(refusal, context(config, facts.requestId), undefined)
+  label(response, facts, 0)
+  return response
 }
 
 /** What anybody may read: it is read, not written (RFC 9110 section 9.3). */

@@ -61,6 +61,8 @@ const EVENT_NAMES = [
   'token.release',
   // No decision: an isolate has started, with this configuration.
   'config.load',
+  // No decision: a fault of ours before or outside of one.
+  'request.fault',
   'connection.list',
   'connection.revoke',
   'connection.block',

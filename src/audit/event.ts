@@ -12,7 +12,8 @@ import { toAuditOutcome, type Refusal } from '../refusal.ts'
 
 /** What became known about a request, as far as it got. */
 export interface Facts {
-  readonly door: 'request.forward' | 'token.issue' | 'token.revoke' | 'token.introspect' | 'admin.request'
+  readonly door:
+    'request.forward' | 'token.issue' | 'token.revoke' | 'token.introspect' | 'admin.request' | 'request.fault'
   readonly requestId: string
   readonly traceId: string
   readonly method: string
@@ -158,6 +159,8 @@ function routeOf({ door, resource }: Facts): string {
       return '/introspect'
     case 'admin.request':
       return '/admin/api/*'
+    case 'request.fault':
+      return '/*'
   }
 }
 

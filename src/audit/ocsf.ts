@@ -85,6 +85,7 @@ function activityOf({ event, http: { method } }: AuditEvent): number {
     case 'subject.verify':
     case 'policy.decide':
     case 'config.load':
+    case 'request.fault':
     case 'admin.request':
       return ACTIVITY.other
   }

@@ -1,7 +1,7 @@
 // The edge of the house: which door a request comes to, what becomes of faults, and one event for each decision.
 import { describe, expect, test } from 'vitest'
 import { createRecordingSink } from '../../../src/platform/memory.ts'
-import { createWorld, NAMES, SECRETS, type World, type WorldOptions } from '../support/world.ts'
+import { createWorld, NAMES, RESOURCES, SECRETS, type World, type WorldOptions } from '../support/world.ts'
 
 async function get(world: World, url: string, init: RequestInit = {}): Promise<Response> {
   return world.app(new Request(url.startsWith('https:') ? url : NAMES.gateway + url, init))
@@ -150,5 +150,34 @@ describe('a fault', () => {
     expect(event).toMatchObject({ code: 'INT100', outcome: 'error', http: { status: 500 } })
     expect(event?.detail).toMatch(/^Error at /)
     expect(JSON.stringify(event)).not.toMatch(/CANARY|is not set/)
+  })
+
+  test('is written down outside of a decision too, under an event of its own', async () => {
+    const auth = { method: 'private_key_jwt', key: { secret: 'CANARY_SECRET_NAME' }, alg: 'ES256' }
+    const tasks = { ...RESOURCES.tasks, client: { id: 'gw-at-tasks', auth } }
+    const world = createWorld({ resources: { ...RESOURCES, tasks } })
+    const response = await get(world, '/.well-known/jwks.json')
+    const told: unknown = await response.json()
+    const [event, ...others] = world.sink.events
+    expect([response.status, told, others]).toMatchObject([500, { code: 'INT100', request_id: event?.id }, []])
+    expect(response.headers.get('jagway-request-id')).toBe(event?.id)
+    expect(event).toMatchObject({
+      event: 'request.fault',
+      code: 'INT100',
+      outcome: 'error',
+      http: { method: 'GET', route: '/*', status: 500 },
+    })
+    expect(event?.detail).toMatch(/^Error at /)
+    expect(JSON.stringify([event, told])).not.toMatch(/CANARY|is not set/)
+  })
+
+  test('of the recorder itself leaves its mark on nothing, and the caller has an answer all the same', async () => {
+    const write = (): never => {
+      throw new Error('CANARY')
+    }
+    const world = createWorld({ sinks: [{ write }] })
+    const response = await asAlice(world, '/r/tasks/x')
+    expect(response.status).toBe(500)
+    expect(await response.text()).not.toContain('CANARY')
   })
 })
