@@ -117,18 +117,18 @@ export function createApp(ports: AppPorts): App {
 
 /** A fault outside of a decision; inside, it is caught where the event of that is written. */
 function fault({ config, recorder }: AppPorts, request: Request, error: unknown): Response {
-  const id = newId()
-  const facts = newFacts('request.fault', request, id, createTraceContext(request.headers.get('traceparent'), id))
-  const refusal: Refusal = { code: 'INT100', detail: whereabouts(error) }
   try {
+    const id = newId()
+    const facts = newFacts('request.fault', request, id, createTraceContext(request.headers.get('traceparent'), id))
+    const refusal: Refusal = { code: 'INT100', detail: whereabouts(error) }
     recorder.write(facts, { status: 500, refusal, totalMs: 0 })
+    const response = toProblem(refusal, context(config, facts.requestId), undefined)
+    label(response, facts, 0)
+    return response
   } catch {
-    // It is the recorder that is out of order: without an event there is no id that could lead to it.
-    return toProblem(refusal, context(config), undefined)
+    // Whatever is out of order is needed to say so: without an event there is no id that could lead to it.
+    return toProblem({ code: 'INT100' }, context(config), undefined)
   }
-  const response = toProblem(refusal, context(config, facts.requestId), undefined)
-  label(response, facts, 0)
-  return response
 }
 
 /** What anybody may read: it is read, not written (RFC 9110 section 9.3). */

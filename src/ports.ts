@@ -339,9 +339,9 @@ export interface RateLimiter {
 /** Worker secrets by name. Their presence is checked at start. */
 export type Secrets = (name: SecretName) => Promise<Secret>
 
-/** Where audit events go. Never throws. */
+/** Where audit events go. */
 export interface AuditSink {
-  /** `unnamed`: further rules that were about it. An event names so many of them at most; who counts rules counts all. */
+  /** An event is lost where this throws. `unnamed`: further rules that were about it. An event names so many of them at most; who counts rules counts all. */
   write(event: AuditEvent, unnamed?: readonly string[]): void
   /** Takes one event for good, and says within seconds whether it has. A sink without it promises nothing. */
   accept?(event: AuditEvent): Promise<boolean>

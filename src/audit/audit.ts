@@ -48,8 +48,17 @@ export function createRecorder(
   configHash: string,
 ): Recorder {
   const setting: Setting = { configHash, groupsOfRules: groupsOf(rules), sealingKeys: cache.sealingKeys }
+  /** Events that a sink has failed to take at all. */
+  let untaken = 0
   const write = (event: AuditEvent, unnamed?: readonly string[]): void => {
-    for (const sink of sinks) sink.write(event, unnamed)
+    for (const sink of sinks) {
+      try {
+        sink.write(event, unnamed)
+      } catch {
+        // It must cost neither the other sinks their event nor the caller the answer.
+        untaken += 1
+      }
+    }
   }
   let announced = false
   /** No sink can be reached before the first request is there. */
@@ -57,7 +66,7 @@ export function createRecorder(
     announced = true
     write(toLoadEvent(facts, clock.now(), setting))
   }
-  const lost = (): number => sinks.reduce((sum, sink) => sum + (sink.lost?.() ?? 0), 0)
+  const lost = (): number => sinks.reduce((sum, sink) => sum + (sink.lost?.() ?? 0), untaken)
   return {
     write(facts, ending) {
       if (sinks.length === 0) return

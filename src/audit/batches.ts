@@ -34,7 +34,7 @@ export function createBatches(post: Post, ports: BatchPorts): Required<Pick<Audi
     if (tooMany > 0) lost += waiting.splice(0, tooMany).length
   }
 
-  async function sendAll(): Promise<void> {
+  async function sendAll(over: () => void): Promise<void> {
     await ports.sleep(GATHER_MS)
     while (waiting.length > 0) {
       const left = await deliver(waiting.splice(0, MAX_BATCH))
@@ -42,6 +42,7 @@ export function createBatches(post: Post, ports: BatchPorts): Required<Pick<Audi
       keep(left)
       break
     }
+    over()
   }
 
   /** Answers what nobody has taken. */

@@ -68,7 +68,7 @@ export function createDecisionSink({ log, background, clock, sleep }: DecisionSi
     return batch
   }
 
-  async function sendAll(): Promise<void> {
+  async function sendAll(over: () => void): Promise<void> {
     for (let round = 0; round < MAX_ROUNDS && hours.length > 0; round++) {
       await sleep(GATHER_MS)
       if (hours.length === 0) break
@@ -81,6 +81,7 @@ export function createDecisionSink({ log, background, clock, sleep }: DecisionSi
         for (const hour of taken) lose(hour, hourOf(hour.hour))
       }
     }
+    over()
   }
 
   return {

@@ -35,7 +35,7 @@ const HEADER_NAME = /^[A-Za-z0-9-]{1,100}$/
  * section 7.6.1), and what upstreams mistake for the word of a proxy they trust (T23, T24).
  */
 const WITHHELD =
-  /^(?:authorization|dpop|cookie|host|content-length|connection|keep-alive|te|trailer|transfer-encoding|upgrade|forwarded|via|x-real-ip|true-client-ip|x-original-.*|x-rewrite-.*|x-http-method.*|x-method-override|proxy-.*|x-forwarded-.*|cf-.*)$/
+  /^(?:authorization|dpop|(?:set-)?cookie2?|host|content-length|connection|keep-alive|te|trailer|transfer-encoding|upgrade|forwarded|via|x-real-ip|true-client-ip|x-original-.*|x-rewrite-.*|x-http-method.*|x-method-override|proxy-.*|x-forwarded-.*|cf-.*)$/
 
 interface Place {
   readonly name: string

@@ -262,12 +262,8 @@ export function createForward(local: boolean): Forward {
 export function createConsoleSink(toLine: (event: AuditEvent) => string): AuditSink {
   return {
     write(event): void {
-      try {
-        // oxlint-disable-next-line no-console -- standard output is where Workers Logs, Logpush and tail read events.
-        console.log(toLine(event))
-      } catch {
-        // An event that cannot be written must not cost the answer it is about.
-      }
+      // oxlint-disable-next-line no-console -- standard output is where Workers Logs, Logpush and tail read events.
+      console.log(toLine(event))
     },
   }
 }

@@ -209,11 +209,4 @@ describe.skipIf(ground.platform === undefined)('createConsoleSink()', () => {
     expect(String(lines[0])).not.toContain('\n')
     expect(JSON.parse(String(lines[0]))).toEqual(event)
   })
-
-  test('never throws', () => {
-    const broken = (): never => {
-      throw new Error('the console is broken')
-    }
-    withConsole(broken, () => createConsoleSink(JSON.stringify).write(event))
-  })
 })

@@ -1,5 +1,5 @@
 // The edge of the house: which door a request comes to, what becomes of faults, and one event for each decision.
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { createRecordingSink } from '../../../src/platform/memory.ts'
 import { createWorld, NAMES, RESOURCES, SECRETS, type World, type WorldOptions } from '../support/world.ts'
 
@@ -171,13 +171,31 @@ describe('a fault', () => {
     expect(JSON.stringify([event, told])).not.toMatch(/CANARY|is not set/)
   })
 
-  test('of the recorder itself leaves its mark on nothing, and the caller has an answer all the same', async () => {
+  test('in the making of its own record still has an answer, without an id', async () => {
+    const world = createWorld()
+    const entropy = vi.spyOn(crypto, 'randomUUID').mockImplementation(() => {
+      throw new Error('CANARY')
+    })
+    const response = await asAlice(world, '/r/tasks/x').finally(() => entropy.mockRestore())
+    const told: unknown = await response.json()
+    expect([response.status, told]).toMatchObject([500, { code: 'INT100' }])
+    expect(told).not.toHaveProperty('request_id')
+    expect(JSON.stringify(told)).not.toContain('CANARY')
+    expect([world.seen('upstream'), world.sink.events]).toEqual([[], []])
+  })
+
+  test('of a sink costs neither the answer nor the event in another sink, and is told as a loss', async () => {
+    const sink = createRecordingSink()
     const write = (): never => {
       throw new Error('CANARY')
     }
-    const world = createWorld({ sinks: [{ write }] })
-    const response = await asAlice(world, '/r/tasks/x')
-    expect(response.status).toBe(500)
-    expect(await response.text()).not.toContain('CANARY')
+    const world = createWorld({ sinks: [{ write }, sink] })
+    expect((await asAlice(world, '/r/tasks/x')).status).toBe(200)
+    expect((await asAlice(world, '/r/tasks/x')).status).toBe(200)
+    // That the isolate has started was lost as well.
+    expect(sink.events.map(({ event, lost }) => [event, lost])).toEqual([
+      ['request.forward', 1],
+      ['request.forward', 2],
+    ])
   })
 })

@@ -709,6 +709,13 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
       'never passed on',
     ],
     [
+      'refuses to pass on cookies under any of their names',
+      PROXY,
+      PROXY.replace(' }', ', "request_headers": [›"Set-Cookie"] }'),
+      'CFG104',
+      '"set-cookie" is never passed on',
+    ],
+    [
       'refuses a header name with an underscore',
       PROXY,
       PROXY.replace(' }', ', "request_headers": [›"x_user"] }'),
