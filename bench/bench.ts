@@ -2,12 +2,13 @@
 //
 // Two workerd processes, nothing else: in one jagway as `wrangler deploy` uploads it, in the other the bare Worker. Both reach
 // the same API, a Worker inside their own process, by `fetch`; so no network stands in the figures, and every microsecond of
-// ours counts in full. Rounds alternate (bare, hot, bare, warm, bare, …) and each is divided by the two bare rounds around it,
+// ours counts in full. Rounds alternate (bare, hot, bare, warm, bare, floor, bare, …) and each is divided by the two bare rounds around it,
 // because the machine gets faster and slower in the course of a run. A figure is the median of these ratios.
 //
 //   cold    callers nobody has seen yet: verify, ask memory, KV and the flight object, count, exchange, redeem, forward.
 //   hot     one caller with one token. Token and credential are in the memory of the isolate.
 //   warm    callers whom the isolate does not remember, but whose credentials are in KV: verify, get, unseal, forward.
+//   floor   a Worker that makes the calls into the platform that a gateway needs, and nothing else (inside/floor.ts).
 //   burst   500 requests at once that miss the same token, half of them at another isolate.
 //   economy ID-JAGs of a simulated working day, token requests of warm callers, and how long a revoked token is used.
 //   policy  one decision by a thousand rules.
@@ -36,6 +37,8 @@ const PATH = '/v1/items/4711'
 /** More than an isolate remembers. */
 const USERS = 2_200
 const SETTLE_SECONDS = 1
+/** With the first, which settles the isolate, they have all users among them. */
+const COLD_ROUNDS = 9
 const MAX_STALENESS = '10s'
 const BURST_REQUESTS = 500
 const BURSTS = 3
@@ -53,8 +56,8 @@ type ModeRound = Round & { readonly tokenCalls: number }
 type Seen = (counted: string) => number
 type Next = () => Buffer | undefined
 
-/** One round of jagway between two of the bare Worker. */
-type Comparison = { readonly before: Round; readonly own: ModeRound; readonly after: Round }
+/** One round, of jagway or of another Worker, between two of the bare Worker. */
+type Comparison<R extends Round = Round> = { readonly before: Round; readonly own: R; readonly after: Round }
 
 type Stage = {
   readonly gateway: GatewayStage<Mode>
@@ -79,7 +82,7 @@ function readPlan(): Plan {
     return value
   }
   return {
-    rounds: Math.ceil(number(values.rounds, quick ? 1 : 9)),
+    rounds: Math.ceil(number(values.rounds, quick ? 1 : 15)),
     seconds: number(values.seconds, quick ? 0.3 : 1),
     // A smoke test uses nobody twice instead, and ends the round when all have been there.
     users: quick ? 400 : USERS,
@@ -162,6 +165,7 @@ async function run(plan: Plan): Promise<{ readonly result: object; readonly prob
         hot: summary(compared.hot),
         warm: summary(compared.warm),
         cold: summary(coldRounds),
+        floor: summary(compared.floor),
         burst: ofBursts,
         economy: {
           id_jags_per_user_resource_day: economy.idJags,
@@ -194,7 +198,7 @@ async function compareCold(
     const queue = requests.values()
     return measureMode(gateway, 'cold', Infinity, () => queue.next().value)
   }
-  const share = Math.ceil(strangers.length / (plan.rounds + 1))
+  const share = Math.ceil(strangers.length / (plan.quick ? 2 : COLD_ROUNDS + 1))
   await coldRound(strangers.slice(0, share))
   if (!plan.quick) await bareRound()
   let before = await bareRound()
@@ -208,32 +212,45 @@ async function compareCold(
 }
 
 type Requests = { readonly direct: Buffer; readonly regular: Buffer; readonly strangers: readonly Buffer[] }
-type KnownMode = Exclude<Mode, 'cold'>
+
+type Compared = {
+  readonly hot: readonly Comparison<ModeRound>[]
+  readonly warm: readonly Comparison<ModeRound>[]
+  readonly floor: readonly Comparison[]
+}
 
 async function compareKnown(
   plan: Plan,
   { gateway, bare }: Stage,
   { direct, regular, strangers }: Requests,
-): Promise<Readonly<Record<KnownMode, readonly Comparison[]>>> {
-  const compared: Record<KnownMode, Comparison[]> = { hot: [], warm: [] }
+): Promise<Compared> {
   let turn = 0
   const lastTurn = plan.quick ? strangers.length : Infinity
   const stranger: Next = () => (turn < lastTurn ? strangers[turn++ % strangers.length] : undefined)
+  const bareRound = (seconds: number): Promise<Round> => measure(bare, 'bare', seconds, () => direct)
   const modes = {
-    bare: (seconds: number) => measure(bare, 'bare', seconds, () => direct),
     hot: (seconds: number) => measureMode(gateway, 'hot', seconds, () => regular),
     warm: (seconds: number) => measureMode(gateway, 'warm', seconds, stranger),
+    floor: (seconds: number) => measure(bare, 'floor', seconds, () => regular),
   }
   await introduce(gateway.port('hot'), regular)
-  if (!plan.quick) for (const settle of [modes.bare, modes.hot, modes.warm]) await settle(SETTLE_SECONDS)
-  let before = await modes.bare(plan.seconds)
+  if (!plan.quick) for (const settle of [bareRound, ...Object.values(modes)]) await settle(SETTLE_SECONDS)
+  let before = await bareRound(plan.seconds)
+  const between = async <R extends Round>(round: (seconds: number) => Promise<R>): Promise<Comparison<R>> => {
+    const own = await round(plan.seconds)
+    const comparison = { before, own, after: await bareRound(plan.seconds) }
+    before = comparison.after
+    return comparison
+  }
+  const compared = {
+    hot: [] as Comparison<ModeRound>[],
+    warm: [] as Comparison<ModeRound>[],
+    floor: [] as Comparison[],
+  }
   for (let round = 0; round < plan.rounds; round++) {
-    for (const mode of ['hot', 'warm'] as const) {
-      const own = await modes[mode](plan.seconds)
-      const after = await modes.bare(plan.seconds)
-      compared[mode].push({ before, own, after })
-      before = after
-    }
+    compared.hot.push(await between(modes.hot))
+    compared.warm.push(await between(modes.warm))
+    compared.floor.push(await between(modes.floor))
   }
   return compared
 }

@@ -2,7 +2,7 @@
 
 import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, rmSync } from 'node:fs'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,8 +15,6 @@ const COMPATIBILITY_DATE = '2026-10-23'
 const MEMORY_DISK = '/dev/shm'
 const OBJECTS = 'objects'
 const START_TIMEOUT_MS = 20_000
-/** USER_HZ: the unit of times in /proc, the same on every Linux that Node runs on. */
-const TICKS_PER_SECOND = 100
 
 export type Service = {
   readonly code: string
@@ -157,12 +155,15 @@ async function listening(child: ChildProcess, sockets: readonly string[]): Promi
   }
 }
 
-/** proc(5), fields 14 and 15. The name in field 2 may hold spaces; it ends at the last parenthesis. */
+/** proc(5): what each thread has spent on a CPU, in nanoseconds; `/proc/PID/stat` knows it to ten milliseconds only. */
 async function cpuSeconds(pid: number): Promise<number | undefined> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined)
-  if (stat === undefined) return undefined
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
+  try {
+    const threads = await readdir(`/proc/${pid}/task`)
+    const texts = await Promise.all(threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/schedstat`, 'utf8')))
+    return texts.reduce((sum, spent) => sum + Number(spent.split(' ')[0]), 0) / 1e9
+  } catch {
+    return undefined
+  }
 }
 
 async function stop(child: ChildProcess): Promise<void> {

@@ -82,9 +82,14 @@ export async function setGateway<Isolate extends string>(
   }
 }
 
+/** The Workers that jagway is compared with. */
 export async function setBare(): Promise<Runtime> {
-  const [upstream, bare] = await Promise.all([inside('upstream'), inside('bare')])
-  return startRuntime({ bare: { code: bare, outbound: 'upstream' }, upstream: { code: upstream } })
+  const [upstream, bare, floor] = await Promise.all([inside('upstream'), inside('bare'), inside('floor')])
+  return startRuntime({
+    bare: { code: bare, outbound: 'upstream' },
+    floor: { code: floor, outbound: 'upstream' },
+    upstream: { code: upstream },
+  })
 }
 
 async function countsOf(runtime: Runtime, service: string): Promise<Counts> {
