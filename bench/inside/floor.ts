@@ -1,6 +1,6 @@
 // What a gateway costs before it has thought about anything: the calls into the platform that one with an audit event, clean
-// headers and a token of its own cannot do without, and as many functions that wait for each other. It verifies nothing,
-// decides nothing and remembers nothing, and must not stand in front of anything.
+// headers and a token of its own cannot do without, and about as many functions that wait for one another as jagway has. It
+// verifies nothing, decides nothing and remembers nothing, and must not stand in front of anything.
 
 const TOKEN = `Bearer at.1.${'x'.repeat(860)}`
 const PASSED = new Set(['accept', 'accept-encoding', 'accept-language', 'cache-control', 'content-type', 'user-agent'])
