@@ -1,5 +1,5 @@
 // What a gateway costs before it has thought about anything: the calls into the platform that one with an audit event, clean
-// headers and a token of its own cannot do without, and about as many functions that wait for one another as jagway has. It
+// headers and a token of its own cannot do without, and as many functions that wait for one another as jagway has on this path. It
 // verifies nothing, decides nothing and remembers nothing, and must not stand in front of anything.
 
 const TOKEN = `Bearer at.1.${'x'.repeat(860)}`
@@ -7,7 +7,7 @@ const PASSED = new Set(['accept', 'accept-encoding', 'accept-language', 'cache-c
 const DROPPED = new Set(['set-cookie', 'nel', 'connection', 'via', 'trailer', 'www-authenticate'])
 const READ = ['authorization', 'dpop', 'traceparent', 'upgrade', 'content-length', 'connection', 'origin']
 /** Functions between the door and the `fetch`. */
-const DEPTH = 12
+const DEPTH = 6
 
 interface Call {
   readonly request: Request
