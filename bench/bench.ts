@@ -242,11 +242,7 @@ async function compareKnown(
     before = comparison.after
     return comparison
   }
-  const compared = {
-    hot: [] as Comparison<ModeRound>[],
-    warm: [] as Comparison<ModeRound>[],
-    floor: [] as Comparison[],
-  }
+  const compared: { [Name in keyof Compared]: Compared[Name][number][] } = { hot: [], warm: [], floor: [] }
   for (let round = 0; round < plan.rounds; round++) {
     compared.hot.push(await between(modes.hot))
     compared.warm.push(await between(modes.warm))

@@ -41,7 +41,7 @@ async function pages(): Promise<ReadonlyMap<string, string>> {
 function renderIndex(): string {
   const lines = [
     '# Refusals',
-    'Every no of jagway has a code. The answer names it, with the address of its page; `jagway explain CODE` prints the same page. Where a decision was made, the answer has a request id, which is the `id` of its audit event. Of what anybody may ask (a path where nothing is, the public documents, `/authorize`) no event is written, and such an answer has no id.',
+    'Every no of jagway has a code. The answer names it, with the address of its page; `jagway explain CODE` prints the same page. Where a decision was made, the answer has a request id, which is the `id` of its audit event. Of what anybody may ask (a path where nothing is, the public documents, `/authorize`) no event is written, and such an answer has no id; unless a fault of ours (INT100) is the answer.',
   ]
   for (const [family, about] of Object.entries(FAMILIES)) {
     const codes = REFUSAL_CODES.filter((code) => code.startsWith(family)).toSorted()

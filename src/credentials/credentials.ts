@@ -2,7 +2,7 @@
 // of the audit event: isolate memory, then KV, then one flight everywhere, then the source.
 import { BoundedMap } from '../lib/bounded-map.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
-import { err, ok, type Result } from '../lib/result.ts'
+import { err, ok, type Result, type Soon } from '../lib/result.ts'
 import type { ActingParty, Credential, CredentialOrigin, Permit, Subject } from '../model.ts'
 import type { Background, Clock, JobSubject, LegTimes, QuotaUse, SingleFlight, TokenJob, TokenStore } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
@@ -53,7 +53,7 @@ export interface Credentials {
    * everybody, at most once a minute per token. `forLogin`: for the login by which it was obtained. Refuses with IDP1xx,
    * RAS1xx, UPS101 or INT101. Answers at once where the credential is in memory.
    */
-  acquire(permit: Permit, insteadOf?: Credential, forLogin?: boolean): Answer | Promise<Answer>
+  acquire(permit: Permit, insteadOf?: Credential, forLogin?: boolean): Soon<Acquired, Refusal>
 }
 
 const MAX_ENTRIES_IN_MEMORY = 2_000
@@ -90,7 +90,7 @@ class TokenCache implements Credentials {
     this.#maxTtlSeconds = maxTtlSeconds
   }
 
-  acquire(permit: Permit, insteadOf?: Credential, forLogin = false): Answer | Promise<Answer> {
+  acquire(permit: Permit, insteadOf?: Credential, forLogin = false): Soon<Acquired, Refusal> {
     const parts = this.#partsOf(permit)
     if (insteadOf !== undefined) {
       if (this.#memory.get(parts.identity)?.id === insteadOf.entryId) this.#memory.delete(parts.identity)

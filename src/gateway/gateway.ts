@@ -4,7 +4,7 @@ import type { Facts, Recorder } from '../audit/audit.ts'
 import type { Acquired, Credentials } from '../credentials/credentials.ts'
 import type { Identity, PresentedProof } from '../identity/identity.ts'
 import { readLimited } from '../lib/limited-body.ts'
-import { err, ok, type Result } from '../lib/result.ts'
+import { err, ok, type Result, type Soon } from '../lib/result.ts'
 import { UNFORWARDED_METHODS } from '../lib/http-methods.ts'
 import { parseStrictPath } from '../lib/strict-path.ts'
 import type { TraceContext } from '../lib/trace-context.ts'
@@ -107,9 +107,6 @@ function proofOf(request: Request, proxy: Proxy): PresentedProof | undefined {
   return proof === null ? undefined : { proof, method: request.method, url: toPublicUrl(request.url, proxy) }
 }
 
-/** At once where everything is in memory: most requests wait for their upstream alone. */
-type Soon<T> = Result<T, Refusal> | Promise<Result<T, Refusal>>
-
 interface Question {
   readonly assertion: VerifiedAssertion
   readonly resource: Resource
@@ -117,7 +114,7 @@ interface Question {
 }
 
 /** What holds now. A permit ages as what is revoked goes on. */
-function decide(ports: GatewayPorts, question: Question): Soon<Permit> {
+function decide(ports: GatewayPorts, question: Question): Soon<Permit, Refusal> {
   const revoked = ports.revocations.current()
   return revoked instanceof Promise
     ? revoked.then((snapshot) => decideWith(ports, question, snapshot))
@@ -133,7 +130,7 @@ function decideWith(
 }
 
 /** A flight takes its time: who is cut off meanwhile does not get what it brings. */
-function landed(ports: GatewayPorts, question: Question, flight: Soon<Acquired>): Soon<Acquired> {
+function landed(ports: GatewayPorts, question: Question, flight: Soon<Acquired, Refusal>): Soon<Acquired, Refusal> {
   return flight instanceof Promise ? afterFlight(ports, question, flight) : flight
 }
 
@@ -151,7 +148,7 @@ async function afterFlight(
  * Where audit is required: no token leaves before its event is accepted. A sink may take its time, so what was decided before
  * is decided again.
  */
-function release(ports: GatewayPorts, question: Question, acquired: Acquired, facts: Facts): Soon<unknown> {
+function release(ports: GatewayPorts, question: Question, acquired: Acquired, facts: Facts): Soon<unknown, Refusal> {
   const { release: record } = ports.recorder
   if (record === undefined) return ok(undefined)
   return record(facts).then((released) => (released.ok ? confirm(ports, question, acquired) : released))
@@ -297,7 +294,7 @@ function mayBeSentAgain({ origin, credential }: Acquired): boolean {
  * Small bodies are kept until the upstream has taken the token; larger ones, and those that do not say how large they are,
  * stream through and cannot be sent again. Refuses with CLI100 where the caller breaks off.
  */
-function keepBody(request: Request, maxBytes: number, isNeeded: boolean): Soon<Outbound['body']> {
+function keepBody(request: Request, maxBytes: number, isNeeded: boolean): Soon<Outbound['body'], Refusal> {
   if (request.body === null) return ok(null)
   const length = Number(request.headers.get('content-length') ?? Number.NaN)
   // A POST of no bytes comes with a body, too.

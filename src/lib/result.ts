@@ -12,6 +12,9 @@ export interface Err<E> {
 
 export type Result<T, E> = Ok<T> | Err<E>
 
+/** An answer at once where nothing has to be waited for. */
+export type Soon<T, E> = Result<T, E> | Promise<Result<T, E>>
+
 export function ok<T>(value: T): Ok<T> {
   return { ok: true, value }
 }

@@ -3,7 +3,7 @@
 // and the audit event says that nobody was counting.
 import type { Config } from '../config/config.ts'
 import { encodeFields, sha256, type Field } from '../lib/digest.ts'
-import { err, ok, type Result } from '../lib/result.ts'
+import { err, ok, type Result, type Soon } from '../lib/result.ts'
 import type { AuthenticatedClient, Permit, Principal } from '../model.ts'
 import type { RateLimit } from '../parties.ts'
 import type { RateLimiter } from '../ports.ts'
@@ -30,10 +30,7 @@ export interface Limits {
 }
 
 /** Whether a request goes on after it was counted, if it was; that nobody was counting is noted for the auditor. */
-export function heed(
-  counting: ReturnType<Limits['ofClient']>,
-  facts: { uncounted?: true },
-): Result<undefined, Refusal> | Promise<Result<unknown, Refusal>> {
+export function heed(counting: ReturnType<Limits['ofClient']>, facts: { uncounted?: true }): Soon<unknown, Refusal> {
   if (counting === undefined) return NOT_COUNTED
   return counting.then((counted) => {
     if (counted.ok && counted.value === 'unknown') facts.uncounted = true

@@ -6,7 +6,7 @@ import type { Config } from '../config/config.ts'
 import type { RevocationSelector } from '../connection.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import type { NumericDate } from '../lib/numeric-date.ts'
-import { err, ok, type Result } from '../lib/result.ts'
+import { err, ok, type Result, type Soon } from '../lib/result.ts'
 import type { Background, Clock, RevocationLog } from '../ports.ts'
 import type { Refusal } from '../refusal.ts'
 import { createSnapshot, type RevocationSnapshot, type Standing } from './snapshot.ts'
@@ -22,7 +22,7 @@ export interface RevocationPorts {
 
 export interface Revocations {
   /** A snapshot within the bound, without a wait where there is one in memory. Refuses with INT102. */
-  current(): Promise<Result<RevocationSnapshot, Refusal>> | Result<RevocationSnapshot, Refusal>
+  current(): Soon<RevocationSnapshot, Refusal>
   /** What the log says to a question that is put after this call, and shared with whoever else calls until then. Refuses with INT102. */
   latest(): Promise<Result<RevocationSnapshot, Refusal>>
 }

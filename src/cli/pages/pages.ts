@@ -91,8 +91,11 @@ function toAnswer(door: Door, refusal: Refusal): { readonly where: string; reado
     case 'admin':
       return { where: `In the administration, ${status}, as a problem`, answer: toAdminProblem(refusal, CONTEXT) }
     case 'public': {
-      const where = `Where no decision is made (no resource, a public document), ${status}, as a problem without \`request_id\``
-      return { where, answer: toProblem(refusal, { ...CONTEXT, requestId: undefined }, undefined) }
+      const where = `Where no decision is made (no resource, a public document), ${status}, as a problem`
+      // Of these answers only a fault of ours has an event.
+      if (refusal.code === 'INT100') return { where, answer: toProblem(refusal, CONTEXT, undefined) }
+      const answer = toProblem(refusal, { ...CONTEXT, requestId: undefined }, undefined)
+      return { where: `${where} without \`request_id\``, answer }
     }
     case 'clients':
       return ofClients('`/token`, `/revoke` and `/introspect`')
